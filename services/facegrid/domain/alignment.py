@@ -1,0 +1,59 @@
+"""Where a face's five points lie in an aligned crop, and the similarity transform that brings them there."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegrid.domain.faces import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """A square crop of `side` pixels whose five landmarks lie at `points`, float32 (5, 2)."""
+
+    name: str
+    side: int
+    points: Floats = field(repr=False)
+
+
+def _dlib_points() -> Floats:
+    unit = [(0.2258, 0.2077), (0.7544, 0.2077), (0.4901, 0.5156), (0.2541, 0.7802), (0.7261, 0.7802)]
+    return ((np.array(unit) + 0.25) / 1.5 * 150).astype(np.float32)
+
+
+# ArcFace: the five points of InsightFace's recognition models at 112 px (Deng et al., 2019).
+# dlib: the mean points of its chip extraction at 150 px with a padding of a quarter.
+ALIGNMENTS = {
+    "arcface-112": Alignment(
+        "arcface-112",
+        112,
+        np.array(
+            [
+                (38.2946, 51.6963),
+                (73.5318, 51.5014),
+                (56.0252, 71.7366),
+                (41.5493, 92.3655),
+                (70.7299, 92.2041),
+            ],
+            np.float32,
+        ),
+    ),
+    "dlib-150": Alignment("dlib-150", 150, _dlib_points()),
+}
+
+
+def similarity_transform(source: Floats, target: Floats) -> NDArray[np.float64]:
+    """Return the 2×3 matrix of rotation, one scale and translation that best maps (N, 2) onto (N, 2).
+
+    Least squares in closed form: in two dimensions the optimum of Umeyama (1991) without reflection is a
+    complex number, the ratio of the cross-covariance to the source's variance. Points that coincide
+    have no such transform and give scale 0.
+    """
+    from_centre, to_centre = source.mean(axis=0, dtype=np.float64), target.mean(axis=0, dtype=np.float64)
+    x, y = (source - from_centre).T
+    u, v = (target - to_centre).T
+    spread = max(float(x @ x + y @ y), 1e-12)
+    a, b = float(x @ u + y @ v) / spread, float(x @ v - y @ u) / spread
+    rotation = np.array([[a, -b], [b, a]])
+    return np.column_stack([rotation, to_centre - rotation @ from_centre])

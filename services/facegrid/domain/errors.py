@@ -1,0 +1,214 @@
+"""The errors that callers can act on; the gateway alone maps them to status codes.
+
+FacegridError
+├── InvalidInput          the request must change before it can succeed
+│   ├── InvalidField          a name, id, number or enum outside its range
+│   ├── InvalidPhotograph     not decodable, or a kind that is not accepted
+│   ├── PhotographTooLarge    more bytes or pixels than the limit
+│   ├── NoFaceFound
+│   ├── ManyFacesFound        several faces where exactly one was asked for
+│   ├── FaceTooSmall
+│   ├── InvalidTemplate       wrong length, not finite, or not normalised
+│   └── MessageTooLarge
+├── NotFound
+│   ├── GalleryNotFound
+│   ├── SubjectNotFound
+│   ├── EncounterNotFound
+│   └── PackNotFound
+├── Conflict
+│   ├── GalleryExists
+│   ├── SubjectExists
+│   └── RequestIdReused
+├── WrongState            the request is right, the system's state does not allow it
+│   ├── TemplateVersionMismatch
+│   ├── PackChanged           the gallery is bound to another version of its pack
+│   ├── PackNotInstalled      the gallery is bound to a pack that this server does not hold
+│   └── EncounterDeleted      a request id whose encounter was deleted
+├── Unavailable           the same request may succeed later
+│   ├── IndexLoading
+│   ├── RevisionNotReached
+│   └── StoreUnavailable
+└── Overloaded
+
+Each leaf has a `reason`, which is the name of a value of `facegrid.v1.ErrorReason` without its prefix.
+"""
+
+from typing import ClassVar
+
+
+class FacegridError(Exception):
+    """An error with a reason from the API's vocabulary and a sentence that says what to do."""
+
+    reason: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        """Keep the sentence for the client and the request field (dotted path) that is wrong."""
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive a process border, the field included."""
+        return _rebuild, (type(self), self.message, self.field)
+
+
+def _rebuild(kind: type[FacegridError], message: str, field: str) -> FacegridError:
+    return kind(message, field=field)
+
+
+class InvalidInput(FacegridError):
+    """The request must change before it can succeed."""
+
+
+class InvalidField(InvalidInput):
+    """A name, id, number or enum is outside its range."""
+
+    reason = "INVALID_FIELD"
+
+
+class InvalidPhotograph(InvalidInput):
+    """The bytes are not a photograph of an accepted kind."""
+
+    reason = "INVALID_PHOTOGRAPH"
+
+
+class PhotographTooLarge(InvalidInput):
+    """The photograph has more bytes or pixels than the limit."""
+
+    reason = "PHOTOGRAPH_TOO_LARGE"
+
+
+class NoFaceFound(InvalidInput):
+    """The photograph shows no face."""
+
+    reason = "NO_FACE_FOUND"
+
+
+class ManyFacesFound(InvalidInput):
+    """The photograph shows several faces where exactly one was asked for."""
+
+    reason = "MANY_FACES_FOUND"
+
+
+class FaceTooSmall(InvalidInput):
+    """The faces found are smaller than the limit."""
+
+    reason = "FACE_TOO_SMALL"
+
+
+class InvalidTemplate(InvalidInput):
+    """A template has the wrong length, is not finite or is not normalised."""
+
+    reason = "INVALID_TEMPLATE"
+
+
+class MessageTooLarge(InvalidInput):
+    """The request is larger than the server accepts."""
+
+    reason = "MESSAGE_TOO_LARGE"
+
+
+class NotFound(FacegridError):
+    """What the request names is not there."""
+
+
+class GalleryNotFound(NotFound):
+    """No gallery has this name."""
+
+    reason = "GALLERY_NOT_FOUND"
+
+
+class SubjectNotFound(NotFound):
+    """The gallery has no subject with this id."""
+
+    reason = "SUBJECT_NOT_FOUND"
+
+
+class EncounterNotFound(NotFound):
+    """The subject has no encounter with this id."""
+
+    reason = "ENCOUNTER_NOT_FOUND"
+
+
+class PackNotFound(NotFound):
+    """No model pack of this name is installed."""
+
+    reason = "PACK_NOT_FOUND"
+
+
+class Conflict(FacegridError):
+    """What the request would make is already there."""
+
+
+class GalleryExists(Conflict):
+    """A gallery of this name exists."""
+
+    reason = "GALLERY_EXISTS"
+
+
+class SubjectExists(Conflict):
+    """The subject exists and the mode is CREATE."""
+
+    reason = "SUBJECT_EXISTS"
+
+
+class RequestIdReused(Conflict):
+    """The request id was used before with another payload."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
+class WrongState(FacegridError):
+    """The request is right, but the state of the system does not allow it."""
+
+
+class TemplateVersionMismatch(WrongState):
+    """Templates of different versions never compare."""
+
+    reason = "TEMPLATE_VERSION_MISMATCH"
+
+
+class PackChanged(WrongState):
+    """The gallery is bound to another version of its pack than the installed one."""
+
+    reason = "PACK_CHANGED"
+
+
+class PackNotInstalled(WrongState):
+    """The gallery is bound to a pack that this server does not hold."""
+
+    reason = "PACK_NOT_INSTALLED"
+
+
+class EncounterDeleted(WrongState):
+    """The encounter of this request id was deleted and is never enrolled again."""
+
+    reason = "ENCOUNTER_DELETED"
+
+
+class Unavailable(FacegridError):
+    """The same request may succeed later."""
+
+
+class IndexLoading(Unavailable):
+    """The gallery's index is still being filled."""
+
+    reason = "INDEX_LOADING"
+
+
+class RevisionNotReached(Unavailable):
+    """The gallery did not reach the asked revision within the deadline."""
+
+    reason = "REVISION_NOT_REACHED"
+
+
+class StoreUnavailable(Unavailable):
+    """The object store or the index did not answer."""
+
+    reason = "STORE_UNAVAILABLE"
+
+
+class Overloaded(FacegridError):
+    """The server is at its limit; retry after a while."""
+
+    reason = "OVERLOADED"

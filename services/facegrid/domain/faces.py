@@ -1,0 +1,104 @@
+"""What is found in a photograph, and which of it a request means.
+
+Coordinates are pixels of the upright photograph, origin top left; boxes are not clipped to its frame.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegrid.domain.errors import FaceTooSmall, ManyFacesFound, NoFaceFound
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A face's rectangle, in pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def shorter_side(self) -> float:
+        """The side that a size limit is held against, in pixels."""
+        return min(self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class QualityMeasure:
+    """One measure of a face: its native value, and that value's worth from 0 (worst) to 100 (best)."""
+
+    measure: str
+    value: float
+    component: float
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedFace:
+    """A face in a photograph.
+
+    `landmarks` is float32 (5, 2): the eye, nose and mouth-corner points in the order image-left eye,
+    image-right eye, nose, image-left mouth corner, image-right mouth corner. `crops` holds one aligned
+    uint8 RGB picture (side, side, 3) for each alignment that was asked for.
+    """
+
+    box: Box
+    landmarks: Floats
+    detection_score: float
+    quality: tuple[QualityMeasure, ...] = ()
+    crops: Mapping[str, Pixels] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """All faces of one photograph, best score first, and the upright photograph's size in pixels."""
+
+    width: int
+    height: int
+    faces: tuple[DetectedFace, ...]
+
+
+class FaceSelection(Enum):
+    """Which of a photograph's faces a request means."""
+
+    EXACTLY_ONE = "exactly_one"
+    LARGEST = "largest"
+    ALL = "all"
+
+
+def select_faces(
+    faces: Sequence[DetectedFace], selection: FaceSelection, smallest_px: float
+) -> list[DetectedFace]:
+    """Return the faces that the selection means; those smaller than `smallest_px` never count.
+
+    Raises NoFaceFound, FaceTooSmall (faces, but each below the limit) or ManyFacesFound.
+    """
+    usable = [face for face in faces if face.box.shorter_side >= smallest_px]
+    if not usable:
+        raise _nothing_usable(faces, smallest_px)
+    if selection is FaceSelection.ALL:
+        return usable
+    if selection is FaceSelection.EXACTLY_ONE and len(usable) > 1:
+        raise ManyFacesFound(
+            f"the photograph shows {len(usable)} faces where exactly one is asked for; "
+            "crop it to the person meant, or ask for the largest face"
+        )
+    return [max(usable, key=lambda face: face.box.width * face.box.height)]
+
+
+def _nothing_usable(faces: Sequence[DetectedFace], smallest_px: float) -> NoFaceFound | FaceTooSmall:
+    if not faces:
+        return NoFaceFound("no face was found in the photograph; send one that shows a face from the front")
+    largest = max(face.box.shorter_side for face in faces)
+    return FaceTooSmall(
+        f"the largest face is {largest:.0f} px wide and the limit is {smallest_px:.0f} px; "
+        "send a photograph of higher resolution or taken from nearer"
+    )

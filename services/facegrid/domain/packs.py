@@ -1,0 +1,43 @@
+"""What the rest of the system needs to know of a model pack; the weights stay in `vision`."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ThresholdSource(Enum):
+    """Who set a threshold."""
+
+    PACK_DEFAULT = "pack_default"
+    OPERATOR = "operator"
+    CALIBRATED = "calibrated"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The lowest score that is a match, and where it comes from."""
+
+    value: float
+    source: ThresholdSource
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """The two operating points: one comparison (1:1), and a search of a whole gallery (1:N)."""
+
+    verify: Threshold
+    identify: Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A detector and an embedder that belong together.
+
+    `template_version` changes with the weights, the input contract, the alignment and the centre.
+    `dimension` is the length of a template in numbers.
+    """
+
+    name: str
+    template_version: str
+    dimension: int
+    alignment: str
+    thresholds: Thresholds

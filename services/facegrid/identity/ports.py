@@ -1,0 +1,150 @@
+"""What the use cases need from the world. Adapters fit these by shape and inherit nothing."""
+
+from collections.abc import AsyncIterator, Sequence
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegrid.domain.calls import Call
+from facegrid.domain.faces import Detection, Floats
+from facegrid.domain.galleries import Encounter, Gallery, IndexRow, Subject, Tombstone
+from facegrid.domain.matching import Hit
+from facegrid.domain.packs import Pack
+from facegrid.domain.templates import Template
+
+
+class Packs(Protocol):
+    """The model packs that this server holds."""
+
+    def pack(self, name: str) -> Pack:
+        """Return a pack. Raises PackNotFound."""
+        ...
+
+
+class Detector(Protocol):
+    """Finds faces."""
+
+    async def detect(self, photograph: bytes, pack: str, alignments: Sequence[str]) -> Detection:
+        """Decode the photograph, find its faces and cut one crop for each face and alignment.
+
+        Raises InvalidPhotograph, PhotographTooLarge and PackNotFound.
+        """
+        ...
+
+
+class Embedder(Protocol):
+    """Turns aligned crops into templates."""
+
+    async def embed(self, crops: NDArray[np.uint8], pack: str) -> list[Template]:
+        """Return a template for each crop of uint8 RGB (N, side, side, 3). Raises PackNotFound."""
+        ...
+
+
+class Claim(Enum):
+    """What an earlier call with the same request id left."""
+
+    NEW = "new"
+    SEEN = "seen"
+    DELETED = "deleted"
+
+
+class GalleryRecords(Protocol):
+    """The galleries of record."""
+
+    async def create_gallery(self, gallery: Gallery, call: Call) -> Gallery:
+        """Store a gallery; a repeated call returns the one it made. Raises GalleryExists, RequestIdReused."""
+        ...
+
+    async def gallery(self, name: str) -> Gallery:
+        """Return a gallery by name. Raises GalleryNotFound."""
+        ...
+
+    async def galleries(self, after: str, limit: int) -> list[Gallery]:
+        """Return up to `limit` galleries whose names come after `after`, in the order of their names."""
+        ...
+
+    async def delete_gallery(self, name: str, call: Call) -> Gallery | None:
+        """Take the name away, then every object; None where this call had done so before.
+
+        Raises GalleryNotFound, RequestIdReused.
+        """
+        ...
+
+
+class Records(Protocol):
+    """The subjects of record. The caller serialises the writes to one subject."""
+
+    async def claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
+        """Bind a request id to its payload and encounter before anything is written. Raises RequestIdReused."""
+        ...
+
+    async def commit(
+        self, gallery: Gallery, encounter: Encounter, photographs: Sequence[bytes | None]
+    ) -> None:
+        """Make an encounter durable: photographs and templates first, its commit mark last.
+
+        `photographs` has one entry a sample; None is not kept. From the mark on, `encounter.replaces` are gone.
+        """
+        ...
+
+    async def subject(self, gallery: Gallery, subject_id: str) -> Subject | None:
+        """Return a subject with its active encounters; None where there is none."""
+        ...
+
+    async def subjects(self, gallery: Gallery, after: str, limit: int) -> tuple[list[Subject], str]:
+        """Return up to `limit` subjects and the cursor of the next page ('' at the end).
+
+        Their order is stable and means nothing; their encounters are not filled in.
+        """
+        ...
+
+    async def tombstone(self, gallery: Gallery, call: Call) -> Tombstone | None:
+        """Return the tombstone that an earlier try of this call wrote. Raises RequestIdReused."""
+        ...
+
+    async def bury(self, gallery: Gallery, tombstone: Tombstone, call: Call) -> None:
+        """Write a tombstone, the first step of a deletion: from here on its encounters are gone."""
+        ...
+
+    async def erase(self, gallery: Gallery, subject_id: str, encounter_ids: Sequence[str]) -> None:
+        """Remove encounters and, with the last one, their subject; mark their request ids as deleted."""
+        ...
+
+    def encounters(self, gallery: Gallery) -> AsyncIterator[list[Encounter]]:
+        """Yield all active encounters in batches, after finishing what a crash left half done."""
+        ...
+
+    async def last_revision(self, gallery: Gallery) -> int:
+        """Return the highest revision that a tombstone of the gallery states; 0 where there is none."""
+        ...
+
+
+class Index(Protocol):
+    """A projection of one or more galleries that can be searched. `gallery` is a gallery's id."""
+
+    exact: bool
+
+    async def open(self, gallery: str, version: str, dimension: int) -> set[str]:
+        """Make the index of a gallery ready and return the keys of the rows that it holds already."""
+        ...
+
+    async def add(self, gallery: str, rows: Sequence[IndexRow]) -> None:
+        """Add rows; one whose key is there is overwritten."""
+        ...
+
+    async def remove(self, gallery: str, encounter_ids: Sequence[str]) -> None:
+        """Remove the rows of these encounters; unknown ids are ignored."""
+        ...
+
+    async def search(self, gallery: str, probes: Floats, limit: int) -> list[list[Hit]]:
+        """Return for each probe of (N, dimension) the `limit` best rows, best first.
+
+        Fewer hits than `limit` mean that the index holds no more rows.
+        """
+        ...
+
+    async def drop(self, gallery: str) -> None:
+        """Remove the whole index of a gallery, if there is one."""
+        ...

@@ -1,0 +1,1 @@
+"""Where galleries live: the object store of record, and the indexes that project it."""

@@ -1,0 +1,1 @@
+"""Generated from protos/facegrid/v1 by `make proto`."""

@@ -1,0 +1,1 @@
+"""Model files made of other projects' weights."""

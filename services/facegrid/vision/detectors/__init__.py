@@ -1,0 +1,1 @@
+"""Face detectors, each behind one call: upright RGB pixels in, faces out."""
