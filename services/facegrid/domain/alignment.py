@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from facegrid.domain.faces import Floats
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
 class Alignment:
     """A square crop of `side` pixels whose five landmarks lie at `points`, float32 (5, 2)."""
 

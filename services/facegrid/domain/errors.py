@@ -30,6 +30,8 @@ FacegridError
 │   └── StoreUnavailable
 └── Overloaded
 
+ConfigurationError stands beside the tree: it is for whoever starts the program, never for a client.
+
 Each leaf has a `reason`, which is the name of a value of `facegrid.v1.ErrorReason` without its prefix.
 """
 
@@ -54,6 +56,10 @@ class FacegridError(Exception):
 
 def _rebuild(kind: type[FacegridError], message: str, field: str) -> FacegridError:
     return kind(message, field=field)
+
+
+class ConfigurationError(Exception):
+    """The program cannot start or go on as it is set up; the sentence names what to change."""
 
 
 class InvalidInput(FacegridError):

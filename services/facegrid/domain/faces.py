@@ -41,7 +41,7 @@ class QualityMeasure:
     algorithm: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
 class DetectedFace:
     """A face in a photograph.
 

@@ -74,7 +74,7 @@ class Tombstone:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
 class IndexRow:
     """One vector of an index: float32 (dimension,), normalised, and whose it is."""
 

@@ -12,7 +12,7 @@ from facegrid.domain.faces import Floats
 _UNIT_TOLERANCE = 1e-3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
 class Template:
     """A normalised feature vector, float32 (dimension,), of one template version.
 
@@ -29,6 +29,15 @@ class Template:
         return self.vector.astype("<f4").tobytes()
 
 
+@dataclass(frozen=True, slots=True)
+class SentTemplate:
+    """A template as a client sent it: `vector` is little-endian float32 and not yet checked."""
+
+    version: str
+    vector: bytes = field(repr=False)
+    norm: float
+
+
 def template_from_features(version: str, features: Floats, centre: Floats | None) -> Template:
     """Make a template of a model's raw output: minus the centre, where there is one, then normalised."""
     centred = features if centre is None else features - centre
@@ -36,40 +45,33 @@ def template_from_features(version: str, features: Floats, centre: Floats | None
     return Template(version, (centred / max(norm, 1e-12)).astype(np.float32), norm)
 
 
-def template_from_bytes(
-    version: str, data: bytes, norm: float, *, expected_version: str, dimension: int, field_name: str
-) -> Template:
-    """Check a template that a client sent and make it ours.
+def template_from_client(sent: SentTemplate, version: str, dimension: int) -> Template:
+    """Check a template against the version and length that is needed.
 
     Raises TemplateVersionMismatch and InvalidTemplate.
     """
-    if version != expected_version:
+    if sent.version != version:
         raise TemplateVersionMismatch(
-            f"the template is of version {version[:80]!r} and {expected_version!r} is needed; "
-            "extract it again with the gallery's pack",
-            field=f"{field_name}.template_version",
+            f"the template is of version {sent.version[:80]!r} and {version!r} is needed; "
+            "extract it again with that pack"
         )
-    if len(data) != 4 * dimension:
+    if len(sent.vector) != 4 * dimension:
         raise InvalidTemplate(
-            f"the vector has {len(data)} bytes and version {expected_version} has "
-            f"{4 * dimension} ({dimension} little-endian float32)",
-            field=f"{field_name}.vector",
+            f"the vector has {len(sent.vector)} bytes and version {version!r} has {4 * dimension} "
+            f"({dimension} little-endian float32)"
         )
-    vector = np.frombuffer(data, "<f4").astype(np.float32)
-    _check_unit(vector, field_name)
-    return Template(version, vector, norm)
+    vector = np.frombuffer(sent.vector, "<f4").astype(np.float32)
+    _check_unit(vector)
+    return Template(version, vector, sent.norm)
 
 
-def _check_unit(vector: Floats, field_name: str) -> None:
+def _check_unit(vector: Floats) -> None:
     if not np.isfinite(vector).all():
-        raise InvalidTemplate(
-            "the vector holds a value that is not finite; extract it again", field=f"{field_name}.vector"
-        )
+        raise InvalidTemplate("the vector holds a value that is not finite; extract it again")
     length = float(np.linalg.norm(vector.astype(np.float64)))
     if abs(length - 1.0) > _UNIT_TOLERANCE:
         raise InvalidTemplate(
-            f"the vector's length is {length:.4g} and a template's is 1; send it as Extract returned it",
-            field=f"{field_name}.vector",
+            f"the vector's length is {length:.4g} and a template's is 1; send it as Extract returned it"
         )
 
 

@@ -65,11 +65,19 @@ class GalleryRecords(Protocol):
         """Return up to `limit` galleries whose names come after `after`, in the order of their names."""
         ...
 
-    async def delete_gallery(self, name: str, call: Call) -> Gallery | None:
-        """Take the name away, then every object; None where this call had done so before.
+    async def unname_gallery(self, name: str, call: Call) -> str:
+        """Take the name away, the first step of a deletion, and return the gallery's id.
 
-        Raises GalleryNotFound, RequestIdReused.
+        A repeated call returns it again. Raises GalleryNotFound and RequestIdReused.
         """
+        ...
+
+    async def nameless_galleries(self) -> list[str]:
+        """Return the ids of the galleries that no name leads to: deletions, or creations, broken off."""
+        ...
+
+    async def erase_gallery(self, gallery_id: str) -> None:
+        """Remove every object of a gallery without a name."""
         ...
 
 
@@ -77,7 +85,10 @@ class Records(Protocol):
     """The subjects of record. The caller serialises the writes to one subject."""
 
     async def claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
-        """Bind a request id to its payload and encounter before anything is written. Raises RequestIdReused."""
+        """Bind a request id to its payload and encounter before anything is written.
+
+        Raises RequestIdReused.
+        """
         ...
 
     async def commit(
@@ -85,7 +96,8 @@ class Records(Protocol):
     ) -> None:
         """Make an encounter durable: photographs and templates first, its commit mark last.
 
-        `photographs` has one entry a sample; None is not kept. From the mark on, `encounter.replaces` are gone.
+        `photographs` has one entry a sample; None is not kept. From the mark on, the
+        encounters of `encounter.replaces` are gone.
         """
         ...
 
@@ -147,4 +159,8 @@ class Index(Protocol):
 
     async def drop(self, gallery: str) -> None:
         """Remove the whole index of a gallery, if there is one."""
+        ...
+
+    def close(self) -> None:
+        """Let go of threads and connections."""
         ...

@@ -1,0 +1,62 @@
+# Facegrid: `make demo` shows it working, `make test` proves it. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+UV_VERSION := 0.13.9
+UV := $(shell command -v uv || echo .uv/bin/uv)
+ACCELERATOR ?= cpu
+export UV_PYTHON_DOWNLOADS := never
+RUN := $(UV) run --frozen --no-sync
+
+.PHONY: help demo test test-fast check proto bench install install-dev clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: install  ## Install, enrol people from real photographs, identify others, write annotated pictures
+	@UV="$(UV)" bash deploy/demo/demo.sh
+
+test: install-dev  ## Install and run all tests
+	$(RUN) pytest
+
+test-fast: install-dev  ## Run the tests that need no server: under a minute
+	$(RUN) pytest -m "not integration"
+
+check: install-dev  ## Lint, types, architecture, generated code and lock file
+	$(UV) lock --check
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(MAKE) --no-print-directory proto OUT=$$(mktemp -d) CHECK=1
+
+OUT ?= services
+proto: install-dev  ## Generate services/facegrid/v1 from protos/
+	@common=$$($(RUN) python -c "import google.api, pathlib; print(pathlib.Path(google.api.__path__[0]).parents[1])"); \
+	protoc="$(RUN) python -m grpc_tools.protoc -I protos -I $$common"; \
+	$$protoc --python_out=$(OUT) --mypy_out=quiet:$(OUT) protos/facegrid/v1/*.proto; \
+	$$protoc --grpc_python_out=$(OUT) --mypy_grpc_out=quiet:$(OUT) protos/facegrid/v1/*_service.proto
+ifdef CHECK
+	@diff -r -x __pycache__ -x __init__.py $(OUT)/facegrid/v1 services/facegrid/v1 \
+	  || { echo "services/facegrid/v1 is not what protos/ gives: run make proto"; exit 1; }
+	@rm -r $(OUT)
+endif
+
+bench: install-dev  ## Measure speed beside insightface, and what a search costs (set FACEGRID_TEST_ASSETS)
+	$(RUN) python loadtests/extract.py
+	$(RUN) python loadtests/identify.py
+
+install: $(UV)
+	@$(UV) sync --frozen --quiet --inexact --extra $(ACCELERATOR) --extra open
+
+install-dev: $(UV)
+	@$(UV) sync --frozen --quiet --inexact --extra $(ACCELERATOR) --extra open --group dev --group parity
+
+.uv/bin/uv:
+	@echo "installing uv $(UV_VERSION) into .uv"
+	@python3 -m venv .uv
+	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+clean:  ## Remove what the other targets made
+	rm -rf .venv .uv demo-data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,93 @@
+"""`facegrid enroll`: folders of subjects, or the photographs of one subject, into a gallery."""
+
+import hashlib
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from facegrid.cli.connect import Data, Server, connected
+from facegrid.cli.photographs import errors_console, for_each, report_failures
+from facegrid.client import CallFailed, Client
+from facegrid.v1 import identity_service_pb2 as pb
+
+
+def enroll(
+    photographs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", exists=True, help="Folders of PATH/<subject>/*, or photographs of --subject."
+        ),
+    ],
+    gallery: Annotated[str, typer.Option(metavar="NAME", help="Gallery to enrol into.")],
+    subject: Annotated[str, typer.Option(metavar="ID", help="The subject that all photographs show.")] = "",
+    server: Server = "",
+    data: Data = None,
+) -> None:
+    """Enrol photographs. Run it again to go on: photographs that a subject already has are skipped."""
+    jobs = _jobs(photographs, subject)
+    with connected(server, data) as client:
+        client.get_gallery(gallery)
+        enrolment = _Enrolment(client, gallery)
+        counts, failures = Counter[str](), []
+        try:
+            for outcome in for_each(jobs, enrolment.enroll, "Enrolling"):
+                counts[outcome.answer or "failed"] += 1
+                if outcome.error:
+                    failures.append((outcome.item[1], outcome.error))
+        except KeyboardInterrupt:
+            errors_console.print("stopped; run the same command again to go on")
+            raise typer.Exit(130) from None
+    typer.echo(f"enrolled {counts['enrolled']}, already there {counts['skipped']}, failed {counts['failed']}")
+    report_failures(failures)
+
+
+class _Enrolment:
+    """Enrols one photograph after another, an encounter each."""
+
+    def __init__(self, client: Client, gallery: str) -> None:
+        self._client, self._gallery = client, gallery
+        self._known = cache(self._sha256s)
+
+    def enroll(self, job: tuple[str, Path]) -> str:
+        subject, path = job
+        photograph = path.read_bytes()
+        if hashlib.sha256(photograph).hexdigest() in self._known(subject):
+            return "skipped"
+        self._client.enroll(self._gallery, [photograph], subject_id=subject, mode=pb.ENROLL_MODE_ADD)
+        return "enrolled"
+
+    def _sha256s(self, subject: str) -> set[str]:
+        try:
+            encounters = self._client.get_subject(self._gallery, subject).encounters
+        except CallFailed as failure:
+            if failure.reason == "SUBJECT_NOT_FOUND":
+                return set()
+            raise
+        return {sample.sha256 for encounter in encounters for sample in encounter.samples}
+
+
+def _jobs(paths: list[Path], subject: str) -> list[tuple[str, Path]]:
+    """Return (subject, photograph) pairs in the order of their names."""
+    if subject:
+        return [(subject, file) for path in paths for file in ([path] if path.is_file() else _files(path))]
+    for path in paths:
+        if path.is_file():
+            raise click.UsageError(f"{path} is a file: say whom it shows with --subject ID, or name a folder")
+    jobs = [
+        (folder.name, file)
+        for path in paths
+        for folder in sorted(path.iterdir())
+        if folder.is_dir()
+        for file in _files(folder)
+    ]
+    if not jobs:
+        raise click.UsageError("no photographs found; a folder holds one folder for each subject")
+    return jobs
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))

@@ -1,0 +1,73 @@
+"""`facegrid models`: the model packs of this machine. No call: it works on the folder itself."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from facegrid.cli.output import AsJson
+from facegrid.cli.serve import configuration_errors, settings
+
+models_app = typer.Typer(no_args_is_help=True, help="List, verify and build the model packs of this machine.")
+
+Models = Annotated[
+    Path | None,
+    typer.Option(
+        "--models", metavar="DIR", help="Folder of the packs. [env: FACEGRID_MODELS]", show_default=False
+    ),
+]
+
+
+@models_app.command("list")
+def list_models(as_json: AsJson = False, models: Models = None) -> None:
+    """List the installed packs."""
+    from facegrid.serving.packs import describe_packs  # noqa: PLC0415  # heavy: only where it is used
+
+    with configuration_errors():
+        packs = describe_packs(settings(models=models).models)
+    if as_json:
+        for pack in packs:
+            typer.echo(json.dumps(pack))
+        return
+    table = Table("Pack", "Detector", "Template version", "Numbers", "Verify", "Identify", "Licence")
+    for pack in packs:
+        keys = ("pack", "detector", "template_version", "dimension", "verify_threshold", "identify_threshold")
+        table.add_row(*(str(pack[key]) for key in (*keys, "licence")))
+    Console().print(table)
+    if not packs:
+        click.echo("no pack is installed; build the open one with: facegrid models build open", err=True)
+
+
+@models_app.command("verify")
+def verify_models(
+    pack: Annotated[str, typer.Argument(metavar="NAME", help="The pack; all where it is left out.")] = "",
+    models: Models = None,
+) -> None:
+    """Hold the files of the packs against their manifests; exits 1 where one differs."""
+    from facegrid.serving.packs import verify_packs  # noqa: PLC0415  # heavy: only where it is used
+
+    with configuration_errors():
+        reports = verify_packs(settings(models=models).models, pack)
+    for file, problem in reports:
+        click.echo(f"{file}: {problem or 'ok'}")
+    if any(problem for _, problem in reports):
+        raise typer.Exit(1)
+
+
+@models_app.command("build")
+def build_model(
+    pack: Annotated[str, typer.Argument(metavar="NAME", help="Only 'open' can be built.")],
+    models: Models = None,
+) -> None:
+    """Build the open pack from the weights that `facegrid[open]` installs."""
+    from facegrid.serving.packs import build_open_pack  # noqa: PLC0415  # heavy: only where it is used
+
+    if pack != "open":
+        raise click.UsageError(f"{pack!r} cannot be built; the pack that can is 'open'")
+    with configuration_errors():
+        folder = build_open_pack(settings(models=models).models)
+    click.echo(f"pack open is in {folder}")

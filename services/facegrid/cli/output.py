@@ -1,0 +1,64 @@
+"""How results look: JSON objects for programs, tables for people."""
+
+from typing import Annotated, Any
+
+import typer
+
+from facegrid.v1 import types_pb2 as pb
+from facegrid.v1.identity_service_pb2 import Candidate
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")]
+
+
+def number(value: float) -> float:
+    """Return a float32 of the wire without the digits that it does not have."""
+    return round(value, 6)
+
+
+def face_json(face: pb.DetectedFace) -> dict[str, Any]:
+    """Return a face as an object of `--json`."""
+    box = face.box
+    return {
+        "box": [number(value) for value in (box.x, box.y, box.width, box.height)],
+        "landmarks": [[number(point.x), number(point.y)] for point in face.landmarks],
+        "detection_score": number(face.detection_score),
+        "quality": [
+            {
+                "measure": one.measure,
+                "value": number(one.value),
+                "component": number(one.component),
+                "algorithm": one.algorithm,
+            }
+            for one in face.quality
+        ],
+    }
+
+
+def decision_json(
+    template_version: str,
+    decision: pb.Decision.ValueType,
+    threshold: pb.Threshold,
+    candidates: list[tuple[str, float]],
+) -> dict[str, Any]:
+    """Return what a search decided as the rest of a face's object."""
+    return {
+        "template_version": template_version,
+        "decision": decision_name(decision),
+        "threshold": number(threshold.value),
+        "candidates": [{"subject": subject, "score": number(score)} for subject, score in candidates],
+    }
+
+
+def candidate_pairs(candidates: list[Candidate]) -> list[tuple[str, float]]:
+    """Return (subject, score) of each candidate."""
+    return [(candidate.subject_id, candidate.score) for candidate in candidates]
+
+
+def decision_name(decision: pb.Decision.ValueType) -> str:
+    """Return MATCH or NO_MATCH."""
+    return pb.Decision.Name(decision).removeprefix("DECISION_")
+
+
+def threshold_source(threshold: pb.Threshold) -> str:
+    """Return who set a threshold."""
+    return pb.ThresholdSource.Name(threshold.source).removeprefix("THRESHOLD_SOURCE_")

@@ -1,0 +1,80 @@
+"""Work over many photographs: read each, call, show progress, go on past the bad ones, report them last."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from facegrid.client import CallFailed
+
+_CALLS_AT_ONCE = 4
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
+
+errors_console = Console(stderr=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[_Item, _Answer]):
+    """What became of one item: an answer, or an error's sentence."""
+
+    item: _Item
+    answer: _Answer | None
+    error: str = ""
+
+
+def for_each(
+    items: Sequence[_Item], work: Callable[[_Item], _Answer], title: str
+) -> Iterable[Outcome[_Item, _Answer]]:
+    """Yield the outcome of each item in order, several under way at once, with a progress bar."""
+    pool = ThreadPoolExecutor(_CALLS_AT_ONCE)
+    try:
+        with _progress() as progress:
+            task = progress.add_task(title, total=len(items))
+            for outcome in pool.map(lambda item: _attempt(work, item), items):
+                progress.advance(task)
+                yield outcome
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _attempt(work: Callable[[_Item], _Answer], item: _Item) -> Outcome[_Item, _Answer]:
+    try:
+        return Outcome(item, work(item))
+    except (CallFailed, OSError) as error:
+        return Outcome(
+            item, None, error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        )
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(show_speed=True),
+        TimeRemainingColumn(),
+        console=errors_console,
+        disable=not errors_console.is_terminal,
+        transient=True,
+    )
+
+
+def report_failures(failures: Sequence[tuple[Path, str]]) -> None:
+    """Name each bad photograph with its reason, and exit with 1 where there is one."""
+    for path, reason in failures:
+        errors_console.print(f"[red]✗[/] {path}: {reason}", highlight=False, soft_wrap=True)
+    if failures:
+        raise typer.Exit(1)

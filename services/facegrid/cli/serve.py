@@ -1,0 +1,75 @@
+"""`facegrid serve`, and the runtime that other commands start for themselves: the door to `serving`."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from facegrid.domain.errors import ConfigurationError
+from facegrid.log import configure_log
+from facegrid.settings import Settings
+
+
+class LogFormat(Enum):
+    """How the log looks."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+def serve(
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Address to listen on; port 0 takes a free one.")
+    ] = "127.0.0.1:50051",
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder that holds everything. [env: FACEGRID_DATA]")
+    ] = None,
+    milvus: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="Index in Milvus: a path is Milvus Lite, an URL is a server."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Allow an address that is not loopback: anyone may call.")
+    ] = False,
+    log_format: Annotated[LogFormat, typer.Option(help="For people, or for machines.")] = LogFormat.CONSOLE,
+) -> None:
+    """Run the service in one process until SIGTERM."""
+    from facegrid.serving.local import serve_forever  # noqa: PLC0415  # heavy: only where it is used
+
+    configure_log(json=log_format is LogFormat.JSON)
+    with configuration_errors():
+        asyncio.run(serve_forever(settings(data=data, milvus=milvus), listen, insecure=insecure))
+
+
+@contextmanager
+def local_runtime(data: Path | None) -> Iterator[str]:
+    """Run the service in this process, on a Unix socket; yields the address."""
+    from facegrid.serving.local import LocalRuntime  # noqa: PLC0415  # heavy: only where it is used
+
+    configure_log(json=False, quiet=True)
+    with configuration_errors():
+        runtime = LocalRuntime(settings(data=data))
+        target = runtime.start()
+    try:
+        yield target
+    finally:
+        runtime.stop()
+
+
+def settings(**flags: Any) -> Settings:
+    """Return the settings: flags that are given, then `FACEGRID_…` variables, then defaults."""
+    return Settings(**{name: value for name, value in flags.items() if value is not None})
+
+
+@contextmanager
+def configuration_errors() -> Iterator[None]:
+    """Turn a ConfigurationError into the command's error: a sentence and exit code 1."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from None

@@ -1,0 +1,217 @@
+"""A client of one server: plain arguments in, the API's messages out, `CallFailed` for a failure."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+from uuid import uuid4
+
+import grpc
+
+from facegrid.client.errors import call_failed
+from facegrid.v1 import face_service_pb2 as face_pb
+from facegrid.v1 import gallery_service_pb2 as gallery_pb
+from facegrid.v1 import identity_service_pb2 as identity_pb
+from facegrid.v1 import types_pb2 as pb
+from facegrid.v1.face_service_pb2_grpc import FaceServiceStub
+from facegrid.v1.gallery_service_pb2_grpc import GalleryServiceStub
+from facegrid.v1.identity_service_pb2_grpc import IdentityServiceStub
+
+_RETRIES = {
+    "methodConfig": [
+        {
+            "name": [{}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+# A call that is larger than the retry buffer is not retried: the buffer must hold the largest photographs.
+_RETRY_BUFFER_BYTES = 64 * 1024 * 1024
+_PAGE = 1000
+_Answer = TypeVar("_Answer")
+
+
+class Client:
+    """Calls one server. Each call that changes something carries a random request id, so retries are safe."""
+
+    def __init__(self, target: str, timeout_s: float = 120) -> None:
+        """Connect to `host:port` or `unix:path`; `timeout_s` is the deadline of each call."""
+        self._timeout_s = timeout_s
+        self._channel = grpc.insecure_channel(
+            target,
+            options=[
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.per_rpc_retry_buffer_size", _RETRY_BUFFER_BYTES),
+                ("grpc.service_config", json.dumps(_RETRIES)),
+            ],
+        )
+        self._faces = FaceServiceStub(self._channel)
+        self._galleries = GalleryServiceStub(self._channel)
+        self._identities = IdentityServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        """Return the client, which closes at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def _call(self, method: Callable[..., _Answer], request: Any) -> _Answer:
+        request.context.request_id = uuid4().hex
+        try:
+            return method(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise call_failed(cast("grpc.Call", error)) from None
+
+    def detect(self, photograph: bytes) -> face_pb.DetectResponse:
+        """Find the faces of a photograph."""
+        return self._call(self._faces.Detect, face_pb.DetectRequest(photograph=photograph))
+
+    def compare(
+        self,
+        first: bytes,
+        second: bytes,
+        *,
+        faces: pb.FaceSelection.ValueType = pb.FACE_SELECTION_EXACTLY_ONE,
+    ) -> face_pb.CompareResponse:
+        """Score two photographs."""
+        request = face_pb.CompareRequest(
+            first=pb.Sample(photograph=first), second=pb.Sample(photograph=second), faces=faces
+        )
+        return self._call(self._faces.Compare, request)
+
+    def create_gallery(
+        self,
+        name: str,
+        *,
+        pack: str = "",
+        verify_threshold: float | None = None,
+        identify_threshold: float | None = None,
+        keep_photographs: bool = True,
+    ) -> pb.Gallery:
+        """Make a gallery; thresholds that are None are the pack's."""
+        request = gallery_pb.CreateGalleryRequest(
+            name=name,
+            pack=pack,
+            verify_threshold=verify_threshold,
+            identify_threshold=identify_threshold,
+            keep_photographs=keep_photographs,
+        )
+        return self._call(self._galleries.CreateGallery, request).gallery
+
+    def get_gallery(self, name: str) -> pb.Gallery:
+        """Describe a gallery."""
+        return self._call(self._galleries.GetGallery, gallery_pb.GetGalleryRequest(name=name)).gallery
+
+    def list_galleries(self) -> Iterator[pb.Gallery]:
+        """Yield all galleries in the order of their names."""
+        request = gallery_pb.ListGalleriesRequest(page_size=_PAGE)
+        while True:
+            page = self._call(self._galleries.ListGalleries, request)
+            yield from page.galleries
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def delete_gallery(self, name: str) -> None:
+        """Remove a gallery with all that stands in it."""
+        self._call(self._galleries.DeleteGallery, gallery_pb.DeleteGalleryRequest(name=name))
+
+    def get_subject(self, gallery: str, subject_id: str) -> pb.Subject:
+        """Describe a subject with its encounters."""
+        request = gallery_pb.GetSubjectRequest(gallery=gallery, subject_id=subject_id)
+        return self._call(self._galleries.GetSubject, request).subject
+
+    def list_subjects(self, gallery: str) -> Iterator[pb.Subject]:
+        """Yield all subjects, without their encounters."""
+        request = gallery_pb.ListSubjectsRequest(gallery=gallery, page_size=_PAGE)
+        while True:
+            page = self._call(self._galleries.ListSubjects, request)
+            yield from page.subjects
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def delete_subject(self, gallery: str, subject_id: str) -> str:
+        """Remove a subject; returns the revision that no longer shows it."""
+        request = gallery_pb.DeleteSubjectRequest(gallery=gallery, subject_id=subject_id)
+        return self._call(self._galleries.DeleteSubject, request).revision
+
+    def delete_encounter(self, gallery: str, subject_id: str, encounter_id: str) -> str:
+        """Remove an encounter; returns the revision that no longer shows it."""
+        request = gallery_pb.DeleteEncounterRequest(
+            gallery=gallery, subject_id=subject_id, encounter_id=encounter_id
+        )
+        return self._call(self._galleries.DeleteEncounter, request).revision
+
+    def enroll(
+        self,
+        gallery: str,
+        photographs: Sequence[bytes],
+        *,
+        subject_id: str = "",
+        mode: identity_pb.EnrollMode.ValueType = identity_pb.ENROLL_MODE_CREATE,
+        faces: pb.FaceSelection.ValueType = pb.FACE_SELECTION_EXACTLY_ONE,
+    ) -> identity_pb.EnrollResponse:
+        """Store one encounter of a subject, made of all the photographs or of none."""
+        request = identity_pb.EnrollRequest(
+            gallery=gallery,
+            subject_id=subject_id,
+            mode=mode,
+            samples=[pb.Sample(photograph=photograph) for photograph in photographs],
+            faces=faces,
+        )
+        return self._call(self._identities.Enroll, request)
+
+    def verify(
+        self,
+        gallery: str,
+        subject_id: str,
+        photograph: bytes,
+        *,
+        faces: pb.FaceSelection.ValueType = pb.FACE_SELECTION_EXACTLY_ONE,
+        min_revision: str = "",
+    ) -> identity_pb.VerifyResponse:
+        """Compare a photograph with one subject."""
+        request = identity_pb.VerifyRequest(
+            gallery=gallery,
+            subject_id=subject_id,
+            probe=pb.Sample(photograph=photograph),
+            faces=faces,
+            min_revision=min_revision,
+        )
+        return self._call(self._identities.Verify, request)
+
+    def identify(
+        self,
+        gallery: str,
+        photographs: Sequence[bytes],
+        *,
+        faces: pb.FaceSelection.ValueType = pb.FACE_SELECTION_EXACTLY_ONE,
+        top: int | None = None,
+        include_below_threshold: bool = False,
+        min_revision: str = "",
+    ) -> identity_pb.IdentifyResponse:
+        """Search a gallery; several photographs show one person."""
+        request = identity_pb.IdentifyRequest(
+            gallery=gallery,
+            probes=[pb.Sample(photograph=photograph) for photograph in photographs],
+            faces=faces,
+            top=top,
+            include_below_threshold=include_below_threshold,
+            min_revision=min_revision,
+        )
+        return self._call(self._identities.Identify, request)

@@ -1,0 +1,95 @@
+"""What every call passes on its way in and out: request id, limits, the log's line, errors to statuses."""
+
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+from uuid import uuid4
+
+import grpc
+import structlog
+from grpc_status import rpc_status
+
+from facegrid.domain.errors import FacegridError, MessageTooLarge, Overloaded
+from facegrid.gateway.status import internal_status, rich_status, status_code
+
+_SERVICES = "/facegrid.v1."
+_FRAMES_LOGGED = 4
+
+_MethodHandler = grpc.RpcMethodHandler[Any, Any]
+_Handler = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
+
+
+class Boundary(grpc.aio.ServerInterceptor):
+    """Wraps the methods of our services; health and reflection pass untouched."""
+
+    def __init__(self, max_message_bytes: int, max_calls: int) -> None:
+        """Take the largest request and the most calls that may be under way."""
+        self._max_message_bytes, self._max_calls = max_message_bytes, max_calls
+        self._calls = 0
+        self._log = structlog.get_logger()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_MethodHandler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _MethodHandler | None:
+        """Return the method's handler, wrapped."""
+        handler = await continuation(handler_call_details)
+        if handler is None or not handler_call_details.method.startswith(_SERVICES):
+            return handler
+        return grpc.unary_unary_rpc_method_handler(
+            self._wrap(cast("_Handler", handler.unary_unary), handler_call_details.method.rpartition("/")[2]),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _wrap(self, handler: _Handler, method: str) -> _Handler:
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            request.context.request_id = request.context.request_id or uuid4().hex
+            start, outcome = time.perf_counter(), {"code": "CANCELLED"}
+            self._calls += 1
+            try:
+                self._check_limits(request)
+                answer = await handler(request, context)
+                outcome = {"code": "OK"}
+            except FacegridError as error:
+                outcome = {"code": status_code(error).name, "reason": error.reason}
+                status = rich_status(error)
+            except Exception as error:  # noqa: BLE001  # the boundary is where a fault ends
+                outcome = {"code": "INTERNAL", "error": type(error).__name__, "where": _where(error)}
+                status = internal_status(request.context.request_id)
+            else:
+                return answer
+            finally:
+                self._calls -= 1
+                self._log_call(method, request, outcome, start)
+            return await context.abort_with_status(rpc_status.to_status(status))
+
+        return call
+
+    def _check_limits(self, request: Any) -> None:
+        if self._calls > self._max_calls:
+            raise Overloaded(f"{self._max_calls} calls are under way; retry after a moment")
+        size = request.ByteSize()
+        if size > self._max_message_bytes:
+            raise MessageTooLarge(
+                f"the request has {size} bytes and the limit is {self._max_message_bytes}; send fewer or "
+                "smaller photographs"
+            )
+
+    def _log_call(self, method: str, request: Any, outcome: dict[str, str], start: float) -> None:
+        log = self._log.error if outcome["code"] == "INTERNAL" else self._log.info
+        log(
+            "call",
+            method=method,
+            request_id=request.context.request_id[:128],
+            ms=round(1000 * (time.perf_counter() - start), 1),
+            **outcome,
+        )
+
+
+def _where(error: Exception) -> str:
+    """Name the innermost functions of a fault: no path, no value of a variable."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_LOGGED:]
+    return " > ".join(f"{frame.name}:{frame.lineno}" for frame in frames)

@@ -1,0 +1,149 @@
+"""Between protobuf messages and the domain's values: what comes in is checked, what goes out is plain."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from facegrid.domain.calls import Call
+from facegrid.domain.errors import InvalidField
+from facegrid.domain.faces import Box, DetectedFace, FaceSelection
+from facegrid.domain.names import check_name
+from facegrid.domain.packs import Threshold, ThresholdSource
+from facegrid.domain.templates import SentTemplate, Template
+from facegrid.identity.enroll import EnrollMode
+from facegrid.v1 import identity_service_pb2 as identity_pb
+from facegrid.v1 import types_pb2 as pb
+
+_LONGEST_NOTE = 256
+_SELECTIONS = {
+    pb.FACE_SELECTION_UNSPECIFIED: FaceSelection.EXACTLY_ONE,
+    pb.FACE_SELECTION_EXACTLY_ONE: FaceSelection.EXACTLY_ONE,
+    pb.FACE_SELECTION_LARGEST: FaceSelection.LARGEST,
+    pb.FACE_SELECTION_ALL: FaceSelection.ALL,
+}
+_MODES = {
+    identity_pb.ENROLL_MODE_UNSPECIFIED: EnrollMode.CREATE,
+    identity_pb.ENROLL_MODE_CREATE: EnrollMode.CREATE,
+    identity_pb.ENROLL_MODE_ADD: EnrollMode.ADD,
+    identity_pb.ENROLL_MODE_REPLACE: EnrollMode.REPLACE,
+}
+_SOURCES = {
+    ThresholdSource.PACK_DEFAULT: pb.THRESHOLD_SOURCE_PACK_DEFAULT,
+    ThresholdSource.OPERATOR: pb.THRESHOLD_SOURCE_OPERATOR,
+    ThresholdSource.CALIBRATED: pb.THRESHOLD_SOURCE_CALIBRATED,
+}
+
+
+def call_of(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Call:
+    """Return who calls. Raises InvalidField for a request context out of its range."""
+    sent: pb.RequestContext = request.context
+    check_name(sent.request_id, "context.request_id")
+    for name in ("transaction_id", "purpose", "case_id", "end_user"):
+        value = getattr(sent, name)
+        if len(value) > _LONGEST_NOTE or not (value.isprintable()):
+            raise InvalidField(
+                f"context.{name} is longer than {_LONGEST_NOTE} characters or not printable",
+                field=f"context.{name}",
+            )
+    return Call(
+        method=type(request).__name__.removesuffix("Request"),
+        request_id=sent.request_id,
+        fingerprint=_fingerprint(request),
+        timeout_s=context.time_remaining(),
+        transaction_id=sent.transaction_id,
+        purpose=sent.purpose,
+        case_id=sent.case_id,
+        end_user=sent.end_user,
+    )
+
+
+def _fingerprint(request: Any) -> str:
+    """Return a digest of the payload: of all but the context."""
+    context = pb.RequestContext()
+    context.CopyFrom(request.context)
+    request.ClearField("context")
+    digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+    request.context.CopyFrom(context)
+    return digest
+
+
+def selection_of(value: int) -> FaceSelection:
+    """Return the selection. Raises InvalidField for a number that the API does not know."""
+    if value not in _SELECTIONS:
+        raise InvalidField(f"faces is {value}, which is no FaceSelection", field="faces")
+    return _SELECTIONS[pb.FaceSelection.ValueType(value)]
+
+
+def mode_of(value: int) -> EnrollMode:
+    """Return the mode. Raises InvalidField for a number that the API does not know."""
+    if value not in _MODES:
+        raise InvalidField(f"mode is {value}, which is no EnrollMode", field="mode")
+    return _MODES[identity_pb.EnrollMode.ValueType(value)]
+
+
+def source_of(sample: pb.Sample, field: str) -> bytes | SentTemplate:
+    """Return a sample's photograph or template. Raises InvalidField where it has neither."""
+    match sample.WhichOneof("source"):
+        case "photograph":
+            return sample.photograph
+        case "template":
+            sent = sample.template
+            return SentTemplate(sent.template_version, sent.vector, sent.norm)
+        case _:
+            raise InvalidField(f"{field} holds neither a photograph nor a template; set one", field=field)
+
+
+def sources_of(samples: Iterable[pb.Sample], field: str) -> list[bytes | SentTemplate]:
+    """Return the photographs or templates of several samples."""
+    return [source_of(sample, f"{field}[{number}]") for number, sample in enumerate(samples)]
+
+
+def face_to_proto(face: DetectedFace) -> pb.DetectedFace:
+    """Return a face as clients see it."""
+    return pb.DetectedFace(
+        box=box_to_proto(face.box),
+        landmarks=[pb.Point(x=x, y=y) for x, y in face.landmarks],
+        detection_score=face.detection_score,
+        quality=[
+            pb.QualityMeasure(
+                measure=one.measure, value=one.value, component=one.component, algorithm=one.algorithm
+            )
+            for one in face.quality
+        ],
+    )
+
+
+def box_to_proto(box: Box) -> pb.Box:
+    """Return a box as clients see it."""
+    return pb.Box(x=box.x, y=box.y, width=box.width, height=box.height)
+
+
+def template_to_proto(template: Template) -> pb.Template:
+    """Return a template as clients see it."""
+    return pb.Template(template_version=template.version, vector=template.to_bytes(), norm=template.norm)
+
+
+def threshold_to_proto(threshold: Threshold) -> pb.Threshold:
+    """Return a threshold as clients see it."""
+    return pb.Threshold(value=threshold.value, source=_SOURCES[threshold.source])
+
+
+def decision_to_proto(matched: bool) -> pb.Decision.ValueType:
+    """Return a decision as clients see it."""
+    return pb.DECISION_MATCH if matched else pb.DECISION_NO_MATCH
+
+
+def time_to_proto(moment: datetime) -> Timestamp:
+    """Return a time as clients see it."""
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def faces_to_proto(faces: Sequence[DetectedFace]) -> list[pb.DetectedFace]:
+    """Return faces as clients see them."""
+    return [face_to_proto(face) for face in faces]

@@ -1,0 +1,135 @@
+"""Enrol: samples of one person become an encounter of a subject, all or none."""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+
+from facegrid.domain.calls import Call
+from facegrid.domain.errors import EncounterDeleted, SubjectExists
+from facegrid.domain.faces import FaceSelection
+from facegrid.domain.galleries import Encounter, Gallery, Sample, Subject
+from facegrid.domain.names import check_name
+from facegrid.domain.templates import SentTemplate
+from facegrid.identity.extract import Extract, Extraction, one_face_only
+from facegrid.identity.galleries import Galleries
+from facegrid.identity.ports import Claim, Records
+from facegrid.identity.projection import Projection
+from facegrid.identity.subjects import SubjectLocks
+
+
+class EnrollMode(Enum):
+    """What to do with a subject that is there."""
+
+    CREATE = "create"
+    ADD = "add"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """The encounter that an enrolment stored, now or at an earlier try."""
+
+    gallery: Gallery
+    encounter: Encounter
+
+
+class Enroll:
+    """Stores encounters."""
+
+    def __init__(
+        self,
+        galleries: Galleries,
+        extract: Extract,
+        records: Records,
+        projection: Projection,
+        locks: SubjectLocks,
+    ) -> None:
+        """Take the galleries, the extraction, the records, the projection and the subjects' locks."""
+        self._galleries, self._extract, self._records = galleries, extract, records
+        self._projection, self._locks = projection, locks
+
+    async def __call__(
+        self,
+        call: Call,
+        gallery_name: str,
+        *,
+        subject_id: str,
+        mode: EnrollMode,
+        samples: Sequence[bytes | SentTemplate],
+        selection: FaceSelection,
+    ) -> Enrolled:
+        """Store one encounter; it is durable and searched when this returns.
+
+        Raises SubjectExists, RequestIdReused, EncounterDeleted and the errors of extraction.
+        """
+        if subject_id:
+            check_name(subject_id, "subject_id")
+        gallery, pack = await self._galleries.get_with_pack(gallery_name)
+        selection = one_face_only(selection)
+        extractions = await self._extract.from_sources(samples, pack, selection, "samples")
+        await self._projection.ready(gallery, call.timeout_s)
+        subject_id = subject_id or _keyed_hash(gallery, "subject", call)
+        return await asyncio.shield(self._commit(call, gallery, subject_id, mode, extractions))
+
+    async def _commit(
+        self, call: Call, gallery: Gallery, subject_id: str, mode: EnrollMode, extractions: list[Extraction]
+    ) -> Enrolled:
+        encounter_id = _keyed_hash(gallery, "encounter", call)
+        async with self._locks.hold(gallery, subject_id):
+            claim = await self._records.claim(gallery, encounter_id, call)
+            subject = await self._records.subject(gallery, subject_id)
+            encounter = _find(subject, encounter_id)
+            if encounter is None:
+                _check_mode(claim, mode, subject, subject_id)
+                replaced = subject.encounters if subject and mode is EnrollMode.REPLACE else ()
+                encounter = Encounter(
+                    encounter_id=encounter_id,
+                    subject_id=subject_id,
+                    samples=tuple(_sample(extraction, gallery) for extraction in extractions),
+                    created=datetime.now(UTC),
+                    revision=self._projection.next_revision(gallery),
+                    request_id=call.request_id,
+                    actor=call.end_user,
+                    replaces=tuple(encounter.encounter_id for encounter in replaced),
+                )
+                await self._records.commit(
+                    gallery,
+                    encounter,
+                    [one.photograph if gallery.keep_photographs else None for one in extractions],
+                )
+            await self._projection.add(gallery, encounter)
+            await self._records.erase(gallery, subject_id, encounter.replaces)
+            return Enrolled(gallery, encounter)
+
+
+def _keyed_hash(gallery: Gallery, kind: str, call: Call) -> str:
+    message = f"{kind}|{call.method}|{call.request_id}".encode()
+    return hmac.new(gallery.key, message, hashlib.sha256).hexdigest()[:32]
+
+
+def _find(subject: Subject | None, encounter_id: str) -> Encounter | None:
+    encounters = subject.encounters if subject else ()
+    return next((one for one in encounters if one.encounter_id == encounter_id), None)
+
+
+def _check_mode(claim: Claim, mode: EnrollMode, subject: Subject | None, subject_id: str) -> None:
+    if claim is Claim.DELETED:
+        raise EncounterDeleted(
+            "the encounter of this request id was deleted; to enrol the person again, send a new request id",
+            field="context.request_id",
+        )
+    if mode is EnrollMode.CREATE and subject:
+        raise SubjectExists(
+            f"subject {subject_id} exists; use mode ADD for another encounter, REPLACE for a new start",
+            field="subject_id",
+        )
+
+
+def _sample(extraction: Extraction, gallery: Gallery) -> Sample:
+    (face,) = extraction.faces
+    kept = gallery.keep_photographs and extraction.photograph is not None
+    return Sample(extraction.sha256, face.face, face.template, kept)

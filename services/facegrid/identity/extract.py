@@ -1,0 +1,119 @@
+"""Photograph to templates: the step that every other use case begins with."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from facegrid.domain.errors import FacegridError, InvalidField
+from facegrid.domain.faces import DetectedFace, Detection, FaceSelection, select_faces
+from facegrid.domain.packs import Pack
+from facegrid.domain.templates import SentTemplate, Template, template_from_client
+from facegrid.identity.ports import Detector, Embedder, Packs
+
+MAX_SAMPLES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractedFace:
+    """A face and its template; `face` is None where a client sent the template itself."""
+
+    face: DetectedFace | None
+    template: Template
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """The faces that were meant in one source, best detection first, and where the time went.
+
+    `photograph` is None where the source was a template; `sha256` is that of the source's bytes.
+    """
+
+    faces: list[ExtractedFace]
+    sha256: str
+    photograph: bytes | None = field(default=None, repr=False)
+    detect_ms: float = 0.0
+    embed_ms: float = 0.0
+
+
+class Extract:
+    """Finds faces and makes their templates."""
+
+    def __init__(
+        self, packs: Packs, detector: Detector, embedder: Embedder, default_pack: str, smallest_face_px: float
+    ) -> None:
+        """Take the ports, the pack for requests that name none, and the size below which no face counts."""
+        self._packs, self._detector, self._embedder = packs, detector, embedder
+        self._default_pack, self._smallest_face_px = default_pack, smallest_face_px
+
+    def pack(self, name: str) -> Pack:
+        """Return the named pack, the default one for an empty name. Raises PackNotFound."""
+        return self._packs.pack(name or self._default_pack)
+
+    async def detect(self, photograph: bytes, pack_name: str) -> Detection:
+        """Return all faces of a photograph, however small."""
+        return await self._detector.detect(photograph, self.pack(pack_name).name, ())
+
+    async def from_photograph(self, photograph: bytes, pack: Pack, selection: FaceSelection) -> Extraction:
+        """Return the faces that are meant, with templates.
+
+        Raises InvalidPhotograph, PhotographTooLarge, NoFaceFound, ManyFacesFound and FaceTooSmall.
+        """
+        start = time.perf_counter()
+        detection = await self._detector.detect(photograph, pack.name, [pack.alignment])
+        faces = select_faces(detection.faces, selection, self._smallest_face_px)
+        detected = time.perf_counter()
+        crops = np.stack([face.crops[pack.alignment] for face in faces])
+        templates = await self._embedder.embed(crops, pack.name)
+        embedded = time.perf_counter()
+        return Extraction(
+            [
+                ExtractedFace(replace(face, crops={}), template)
+                for face, template in zip(faces, templates, strict=True)
+            ],
+            hashlib.sha256(photograph).hexdigest(),
+            photograph,
+            1000 * (detected - start),
+            1000 * (embedded - detected),
+        )
+
+    async def from_source(
+        self, source: bytes | SentTemplate, pack: Pack, selection: FaceSelection, field_name: str
+    ) -> Extraction:
+        """Return what a client's sample holds; an error names `field_name`."""
+        try:
+            if isinstance(source, bytes):
+                return await self.from_photograph(source, pack, selection)
+            template = template_from_client(source, pack.template_version, pack.dimension)
+            return Extraction([ExtractedFace(None, template)], hashlib.sha256(source.vector).hexdigest())
+        except FacegridError as error:
+            error.field = error.field or field_name
+            raise
+
+    async def from_sources(
+        self,
+        sources: Sequence[bytes | SentTemplate],
+        pack: Pack,
+        selection: FaceSelection,
+        field_name: str,
+    ) -> list[Extraction]:
+        """Return what 1 to 32 samples hold, all or none."""
+        if not 1 <= len(sources) <= MAX_SAMPLES:
+            raise InvalidField(
+                f"{field_name} has {len(sources)} entries; send 1 to {MAX_SAMPLES}", field=field_name
+            )
+        jobs = [
+            self.from_source(source, pack, selection, f"{field_name}[{number}]")
+            for number, source in enumerate(sources)
+        ]
+        return await asyncio.gather(*jobs)
+
+
+def one_face_only(selection: FaceSelection) -> FaceSelection:
+    """Return the selection where it picks one face. Raises InvalidField for ALL."""
+    if selection is FaceSelection.ALL:
+        raise InvalidField("faces is ALL; here it is EXACTLY_ONE or LARGEST", field="faces")
+    return selection

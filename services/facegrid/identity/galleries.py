@@ -1,0 +1,139 @@
+"""Galleries: made, described, listed, deleted."""
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from facegrid.domain.calls import Call
+from facegrid.domain.errors import InvalidField, PackChanged, PackNotFound, PackNotInstalled
+from facegrid.domain.galleries import Gallery
+from facegrid.domain.matching import check_threshold
+from facegrid.domain.names import check_name
+from facegrid.domain.packs import Pack, Threshold, Thresholds, ThresholdSource
+from facegrid.identity.extract import Extract
+from facegrid.identity.ports import GalleryRecords
+from facegrid.identity.projection import Projection
+
+_DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryStatus:
+    """A gallery and what its index knows of it."""
+
+    gallery: Gallery
+    subject_count: int
+    revision: int
+
+
+class Galleries:
+    """The galleries of this server."""
+
+    def __init__(self, records: GalleryRecords, projection: Projection, extract: Extract) -> None:
+        """Take the records, the projection and the extraction, which knows the packs."""
+        self._records, self._projection, self._extract = records, projection, extract
+
+    async def create(
+        self,
+        call: Call,
+        name: str,
+        *,
+        pack_name: str,
+        verify_threshold: float | None,
+        identify_threshold: float | None,
+        keep_photographs: bool,
+    ) -> GalleryStatus:
+        """Make an empty gallery. Raises InvalidField, GalleryExists, PackNotFound and RequestIdReused."""
+        pack = self._extract.pack(pack_name)
+        gallery = Gallery(
+            name=check_name(name, "name"),
+            gallery_id=secrets.token_hex(16),
+            pack=pack.name,
+            template_version=pack.template_version,
+            dimension=pack.dimension,
+            thresholds=Thresholds(
+                _threshold(verify_threshold, pack.thresholds.verify, "verify_threshold"),
+                _threshold(identify_threshold, pack.thresholds.identify, "identify_threshold"),
+            ),
+            keep_photographs=keep_photographs,
+            created=datetime.now(UTC),
+            key=secrets.token_bytes(32),
+        )
+        return await self._status(await asyncio.shield(self._records.create_gallery(gallery, call)), call)
+
+    async def load(self) -> None:
+        """Finish the deletions that a crash broke off, then fill the index of each gallery."""
+        for gallery_id in await self._records.nameless_galleries():
+            await self._remove(gallery_id)
+        page, token = await self.list(_LARGEST_PAGE, "")
+        while page:
+            for gallery in page:
+                await self._projection.fill(gallery)
+            page, token = await self.list(_LARGEST_PAGE, token) if token else ([], "")
+
+    async def get(self, name: str) -> Gallery:
+        """Return a gallery's settings. Raises InvalidField and GalleryNotFound."""
+        return await self._records.gallery(check_name(name, "gallery"))
+
+    async def get_status(self, call: Call, name: str) -> GalleryStatus:
+        """Return a gallery with its counts. Raises GalleryNotFound and IndexLoading."""
+        return await self._status(await self._records.gallery(check_name(name, "name")), call)
+
+    async def get_with_pack(self, name: str) -> tuple[Gallery, Pack]:
+        """Return a gallery and the pack that it is bound to.
+
+        Raises GalleryNotFound, PackNotInstalled and PackChanged.
+        """
+        gallery = await self.get(name)
+        try:
+            pack = self._extract.pack(gallery.pack)
+        except PackNotFound:
+            raise PackNotInstalled(
+                f"gallery {name} is bound to pack {gallery.pack!r}, which this server does not hold; "
+                "install it"
+            ) from None
+        if pack.template_version != gallery.template_version:
+            raise PackChanged(
+                f"gallery {name} holds templates of {gallery.template_version!r} and the installed pack "
+                f"makes {pack.template_version!r}; install the pack that it was made with, or enrol into a "
+                "new gallery"
+            )
+        return gallery, pack
+
+    async def list(self, page_size: int, page_token: str) -> tuple[list[Gallery], str]:
+        """Return a page of galleries in the order of their names, and the token of the next one."""
+        limit = page_limit(page_size)
+        after = check_name(page_token, "page_token") if page_token else ""
+        found = await self._records.galleries(after, limit + 1)
+        return found[:limit], found[limit - 1].name if len(found) > limit else ""
+
+    async def delete(self, call: Call, name: str) -> None:
+        """Remove a gallery and all in it. Raises GalleryNotFound and RequestIdReused."""
+        await asyncio.shield(self._delete(call, check_name(name, "name")))
+
+    async def _delete(self, call: Call, name: str) -> None:
+        await self._remove(await self._records.unname_gallery(name, call))
+
+    async def _remove(self, gallery_id: str) -> None:
+        await self._projection.drop(gallery_id)
+        await self._records.erase_gallery(gallery_id)
+
+    async def _status(self, gallery: Gallery, call: Call) -> GalleryStatus:
+        await self._projection.ready(gallery, call.timeout_s)
+        return GalleryStatus(
+            gallery, self._projection.subject_count(gallery), self._projection.revision(gallery)
+        )
+
+
+def page_limit(page_size: int) -> int:
+    """Return the size of a page, the default for 0. Raises InvalidField outside 0..1000."""
+    if not 0 <= page_size <= _LARGEST_PAGE:
+        raise InvalidField(f"page_size is {page_size}; ask for 1 to {_LARGEST_PAGE}", field="page_size")
+    return page_size or _DEFAULT_PAGE
+
+
+def _threshold(value: float | None, default: Threshold, field: str) -> Threshold:
+    if value is None:
+        return default
+    return Threshold(check_threshold(value, field), ThresholdSource.OPERATOR)

@@ -1,0 +1,171 @@
+"""The indexes as projections of the records: filled at start, changed with them, never searched in part."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from facegrid.domain.errors import GalleryNotFound, IndexLoading, RevisionNotReached
+from facegrid.domain.faces import Floats
+from facegrid.domain.galleries import Encounter, Gallery, index_rows
+from facegrid.domain.matching import Hit, best_per_subject, is_settled
+from facegrid.domain.revisions import next_revision
+from facegrid.identity.ports import Index, Records
+
+_LONGEST_WAIT_S = 10.0
+_ANSWER_MARGIN = 0.9
+_HIDDEN_FOR_S = 60.0
+_OVERFETCH = 4
+
+
+@dataclass(slots=True)
+class _State:
+    """One gallery's index. `hidden` encounters may be in the index and are not to be seen."""
+
+    filling: asyncio.Task[None] | None = None
+    revision: int = 0
+    given: int = 0
+    swaps: int = 0
+    hidden: set[str] = field(default_factory=set)
+    subjects: dict[str, set[str]] = field(default_factory=dict)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+
+class Projection:
+    """Keeps each gallery's index equal to its records, as far as a search can tell."""
+
+    def __init__(self, records: Records, index: Index) -> None:
+        """Take the records and the index that projects them."""
+        self._records, self._index = records, index
+        self._states: dict[str, _State] = {}
+
+    @property
+    def exact(self) -> bool:
+        """Whether a search misses nothing."""
+        return self._index.exact
+
+    def fill(self, gallery: Gallery) -> asyncio.Future[None]:
+        """Begin to fill the gallery's index, if that was not done yet; the future ends with it."""
+        state = self._states.setdefault(gallery.gallery_id, _State())
+        if state.filling is None or (state.filling.done() and _failed(state.filling)):
+            state.filling = asyncio.create_task(self._fill(gallery, state))
+        return asyncio.shield(state.filling)
+
+    async def ready(self, gallery: Gallery, timeout_s: float | None = None) -> None:
+        """Wait until the gallery's index is filled. Raises IndexLoading."""
+        try:
+            await asyncio.wait_for(self.fill(gallery), _patience(timeout_s))
+        except TimeoutError:
+            raise IndexLoading(f"gallery {gallery.name} is still being loaded; retry in a moment") from None
+
+    async def reach(self, gallery: Gallery, revision: int, timeout_s: float | None) -> None:
+        """Wait until searches see a revision. Raises RevisionNotReached and IndexLoading."""
+        await self.ready(gallery, timeout_s)
+        state = self._state(gallery)
+        try:
+            async with asyncio.timeout(_patience(timeout_s)), state.changed:
+                await state.changed.wait_for(lambda: state.revision >= revision)
+        except TimeoutError:
+            raise RevisionNotReached(
+                f"gallery {gallery.name} did not reach min_revision in time; retry", field="min_revision"
+            ) from None
+
+    def revision(self, gallery: Gallery) -> int:
+        """Return the latest revision that searches see."""
+        return self._state(gallery).revision
+
+    def subject_count(self, gallery: Gallery) -> int:
+        """Return the number of subjects that a search covers."""
+        return len(self._state(gallery).subjects)
+
+    def next_revision(self, gallery: Gallery) -> int:
+        """Return the revision of a mutation that begins now."""
+        state = self._state(gallery)
+        state.given = next_revision(max(state.given, state.revision))
+        return state.given
+
+    async def add(self, gallery: Gallery, encounter: Encounter) -> None:
+        """Show an encounter and, in the same step, no longer those that it replaces."""
+        state = self._state(gallery)
+        if encounter.replaces:
+            state.hidden.add(encounter.encounter_id)
+        await self._index.add(gallery.gallery_id, index_rows(encounter))
+        if encounter.replaces:
+            state.hidden.discard(encounter.encounter_id)
+            state.swaps += 1
+        state.subjects.setdefault(encounter.subject_id, set()).add(encounter.encounter_id)
+        await self.remove(gallery, encounter.subject_id, encounter.replaces, encounter.revision)
+
+    async def remove(
+        self, gallery: Gallery, subject_id: str, encounter_ids: Sequence[str], revision: int
+    ) -> None:
+        """Take encounters out of all searches from now on."""
+        state = self._state(gallery)
+        if encounter_ids:
+            self._hide(state, subject_id, encounter_ids)
+            await self._index.remove(gallery.gallery_id, encounter_ids)
+        async with state.changed:
+            state.revision = max(state.revision, revision)
+            state.changed.notify_all()
+
+    def _hide(self, state: _State, subject_id: str, encounter_ids: Sequence[str]) -> None:
+        # An index may show a removed row for a moment, and a search may be under way: hidden for longer.
+        state.hidden.update(encounter_ids)
+        asyncio.get_running_loop().call_later(
+            _HIDDEN_FOR_S, state.hidden.difference_update, tuple(encounter_ids)
+        )
+        left = state.subjects.get(subject_id, set())
+        left.difference_update(encounter_ids)
+        if not left:
+            state.subjects.pop(subject_id, None)
+
+    async def search(self, gallery: Gallery, probes: Floats, top: int) -> list[list[Hit]]:
+        """Return for each probe of (N, dimension) the `top` best subjects, best first."""
+        state, limit = self._state(gallery), top * _OVERFETCH
+        while True:
+            swaps = state.swaps
+            found = await self._index.search(gallery.gallery_id, probes, limit)
+            if state.swaps != swaps:
+                continue  # a replacement went by: these rows may show its subject twice, or not at all
+            seen = [[hit for hit in hits if hit.encounter_id not in state.hidden] for hits in found]
+            if all(
+                len(hits) < limit or is_settled(visible, top)
+                for hits, visible in zip(found, seen, strict=True)
+            ):
+                return [best_per_subject(visible)[:top] for visible in seen]
+            limit *= _OVERFETCH
+
+    async def drop(self, gallery_id: str) -> None:
+        """Forget a deleted gallery."""
+        state = self._states.pop(gallery_id, None)
+        if state and state.filling:
+            state.filling.cancel()
+        await self._index.drop(gallery_id)
+
+    def _state(self, gallery: Gallery) -> _State:
+        try:
+            return self._states[gallery.gallery_id]
+        except KeyError:
+            raise GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery") from None
+
+    async def _fill(self, gallery: Gallery, state: _State) -> None:
+        present = await self._index.open(gallery.gallery_id, gallery.template_version, gallery.dimension)
+        stored: set[str] = set()
+        async for batch in self._records.encounters(gallery):
+            rows = [row for encounter in batch for row in index_rows(encounter)]
+            await self._index.add(gallery.gallery_id, [row for row in rows if row.key not in present])
+            stored.update(row.key for row in rows)
+            for encounter in batch:
+                state.subjects.setdefault(encounter.subject_id, set()).add(encounter.encounter_id)
+                state.revision = max(state.revision, encounter.revision)
+        gone = {key.partition("/")[0] for key in present - stored}
+        await self._index.remove(gallery.gallery_id, sorted(gone))
+        state.revision = max(state.revision, await self._records.last_revision(gallery))
+
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    return task.cancelled() or task.exception() is not None
+
+
+def _patience(timeout_s: float | None) -> float:
+    """Answer before the caller's deadline passes, so that the answer is ours."""
+    return _LONGEST_WAIT_S if timeout_s is None else min(timeout_s * _ANSWER_MARGIN, _LONGEST_WAIT_S)

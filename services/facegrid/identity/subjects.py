@@ -1,0 +1,106 @@
+"""Subjects: described, listed, deleted; and the lock that puts the writes to one subject in order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from facegrid.domain.calls import Call
+from facegrid.domain.errors import EncounterNotFound, SubjectNotFound
+from facegrid.domain.galleries import Gallery, Subject, Tombstone
+from facegrid.domain.names import check_name
+from facegrid.identity.galleries import Galleries, page_limit
+from facegrid.identity.ports import Records
+from facegrid.identity.projection import Projection
+
+
+class SubjectLocks:
+    """One lock a subject, for as long as somebody holds it."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def hold(self, gallery: Gallery, subject_id: str) -> AsyncIterator[None]:
+        """Keep other writers away from a subject."""
+        lock = self._locks.setdefault((gallery.gallery_id, subject_id), asyncio.Lock())
+        async with lock:
+            yield
+
+
+class Subjects:
+    """The subjects of a gallery."""
+
+    def __init__(
+        self, galleries: Galleries, records: Records, projection: Projection, locks: SubjectLocks
+    ) -> None:
+        """Take the galleries, the records, the projection, and the locks that enrolment shares."""
+        self._galleries, self._records = galleries, records
+        self._projection, self._locks = projection, locks
+
+    async def get(self, gallery_name: str, subject_id: str) -> Subject:
+        """Return a subject with its encounters. Raises GalleryNotFound and SubjectNotFound."""
+        gallery = await self._galleries.get(gallery_name)
+        return await find_subject(self._records, gallery, subject_id)
+
+    async def list(self, gallery_name: str, page_size: int, page_token: str) -> tuple[list[Subject], str]:
+        """Return a page of subjects without encounters, and the token of the next one."""
+        limit = page_limit(page_size)
+        if page_token:
+            check_name(page_token, "page_token")
+        gallery = await self._galleries.get(gallery_name)
+        return await self._records.subjects(gallery, page_token, limit)
+
+    async def delete(self, call: Call, gallery_name: str, subject_id: str) -> tuple[Gallery, int]:
+        """Remove a subject; returns the gallery and the first revision that does not show it.
+
+        Raises GalleryNotFound, SubjectNotFound and RequestIdReused.
+        """
+        gallery = await self._galleries.get(gallery_name)
+        return gallery, await asyncio.shield(self._delete(call, gallery, subject_id, ""))
+
+    async def delete_encounter(
+        self, call: Call, gallery_name: str, subject_id: str, encounter_id: str
+    ) -> tuple[Gallery, int]:
+        """Remove an encounter and, with the last one, its subject. Raises EncounterNotFound as well."""
+        gallery = await self._galleries.get(gallery_name)
+        check_name(encounter_id, "encounter_id")
+        return gallery, await asyncio.shield(self._delete(call, gallery, subject_id, encounter_id))
+
+    async def _delete(self, call: Call, gallery: Gallery, subject_id: str, encounter_id: str) -> int:
+        check_name(subject_id, "subject_id")
+        await self._projection.ready(gallery, call.timeout_s)
+        async with self._locks.hold(gallery, subject_id):
+            tombstone = await self._records.tombstone(gallery, call)
+            if tombstone is None:
+                doomed = await self._doomed(gallery, subject_id, encounter_id)
+                tombstone = Tombstone(doomed, self._projection.next_revision(gallery))
+                await self._records.bury(gallery, tombstone, call)
+            ids = tombstone.encounter_ids
+            await self._projection.remove(gallery, subject_id, ids, tombstone.revision)
+            await self._records.erase(gallery, subject_id, ids)
+            return tombstone.revision
+
+    async def _doomed(self, gallery: Gallery, subject_id: str, encounter_id: str) -> tuple[str, ...]:
+        subject = await find_subject(self._records, gallery, subject_id)
+        ids = tuple(encounter.encounter_id for encounter in subject.encounters)
+        if not encounter_id:
+            return ids
+        if encounter_id not in ids:
+            raise EncounterNotFound(
+                f"subject {subject_id} has no encounter {encounter_id}; GetSubject lists those that it has",
+                field="encounter_id",
+            )
+        return (encounter_id,)
+
+
+async def find_subject(records: Records, gallery: Gallery, subject_id: str) -> Subject:
+    """Return a subject of a gallery. Raises InvalidField and SubjectNotFound."""
+    subject = await records.subject(gallery, check_name(subject_id, "subject_id"))
+    if subject is None:
+        raise SubjectNotFound(
+            f"gallery {gallery.name} has no subject {subject_id}; enrol it first, or check the id",
+            field="subject_id",
+        )
+    return subject

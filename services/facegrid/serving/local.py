@@ -1,0 +1,102 @@
+"""The one-process runtime: a server of its own, or one inside another program on a Unix socket."""
+
+import asyncio
+import ipaddress
+import signal
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+
+from facegrid.domain.errors import ConfigurationError
+from facegrid.serving.wiring import build_application
+from facegrid.settings import Settings
+from facegrid.storage.files import FolderLock
+
+
+async def serve_forever(settings: Settings, listen: str, *, insecure: bool) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. Raises ConfigurationError."""
+    if not insecure and not _is_loopback(listen):
+        raise ConfigurationError(
+            f"{listen} can be reached from other machines and there is no authentication yet; listen on "
+            "127.0.0.1, or insist with --insecure"
+        )
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with _running(settings, listen) as address:
+        structlog.get_logger().info("serving", address=address, data=str(settings.data))
+        await stopping.wait()
+        structlog.get_logger().info("draining", seconds=settings.drain_s)
+
+
+class LocalRuntime:
+    """The service on a Unix socket, in a thread of this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take the settings; nothing runs yet."""
+        self._settings = settings
+        self._folder = tempfile.TemporaryDirectory(prefix="facegrid-")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="facegrid", daemon=True)
+        self._context = _running(settings, f"unix:{self._folder.name}/socket")
+
+    def start(self) -> str:
+        """Start and return the address once all is loaded. Raises ConfigurationError."""
+        self._thread.start()
+        try:
+            return asyncio.run_coroutine_threadsafe(self._context.__aenter__(), self._loop).result()
+        except BaseException:
+            self._end()
+            raise
+
+    def stop(self) -> None:
+        """Let the calls under way end, and stop."""
+        asyncio.run_coroutine_threadsafe(self._context.__aexit__(None, None, None), self._loop).result()
+        self._end()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._folder.cleanup()
+
+
+@asynccontextmanager
+async def _running(settings: Settings, listen: str) -> AsyncIterator[str]:
+    with FolderLock(settings.data, listen):
+        application = build_application(settings)
+        try:
+            address = await _listen(application.server.start, listen)
+            try:
+                await application.galleries.load()
+                await application.server.set_serving(serving=True)
+                yield address
+            finally:
+                await application.server.stop(settings.drain_s)
+        finally:
+            application.close()
+
+
+async def _listen(start: Callable[[str], Awaitable[int]], listen: str) -> str:
+    try:
+        port = await start(listen)
+    except RuntimeError:
+        raise ConfigurationError(
+            f"cannot listen on {listen}: it is in use, or no address of this machine"
+        ) from None
+    return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
+
+
+def _is_loopback(listen: str) -> bool:
+    if listen.startswith("unix:"):
+        return True
+    host, separator, port = listen.rpartition(":")
+    if not separator or not port.isdecimal():
+        raise ConfigurationError(f"{listen!r} is no address; write HOST:PORT, such as 127.0.0.1:50051")
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

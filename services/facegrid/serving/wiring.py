@@ -1,0 +1,77 @@
+"""Every part, made once and given what it needs."""
+
+import os
+from dataclasses import dataclass
+
+from facegrid.gateway.face_servicer import FaceServicer
+from facegrid.gateway.gallery_servicer import GalleryServicer
+from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.server import GatewayServer, Servicers
+from facegrid.identity.compare import Compare
+from facegrid.identity.enroll import Enroll
+from facegrid.identity.extract import Extract
+from facegrid.identity.galleries import Galleries
+from facegrid.identity.identify import Identify
+from facegrid.identity.ports import Index
+from facegrid.identity.projection import Projection
+from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.verify import Verify
+from facegrid.settings import Settings
+from facegrid.storage.files import LocalObjectStore
+from facegrid.storage.records import StoredRecords
+from facegrid.storage.resident import ResidentIndex
+from facegrid.vision.decode import PhotographLimits
+from facegrid.vision.engine import VisionEngine
+from facegrid.vision.packs import PackFolder
+
+_STORE_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The parts that a runtime starts and stops."""
+
+    server: GatewayServer
+    galleries: Galleries
+    engine: VisionEngine
+    records: StoredRecords
+    index: Index
+
+    def close(self) -> None:
+        """Stop the threads of the adapters."""
+        self.engine.close()
+        self.records.close()
+        self.index.close()
+
+
+def build_application(settings: Settings) -> Application:
+    """Compose the one-process service. Raises ConfigurationError."""
+    engine = VisionEngine(
+        PackFolder(settings.models, threads=1),
+        PhotographLimits(settings.max_photograph_bytes, settings.max_photograph_pixels),
+        workers=os.cpu_count() or 1,
+    )
+    records = StoredRecords(LocalObjectStore(settings.data / "objects"), workers=_STORE_THREADS)
+    index = _index(settings)
+    extract = Extract(engine, engine, engine, settings.pack, settings.smallest_face_px)
+    projection, locks = Projection(records, index), SubjectLocks()
+    galleries = Galleries(records, projection, extract)
+    servicers = Servicers(
+        FaceServicer(extract, Compare(extract)),
+        GalleryServicer(galleries, Subjects(galleries, records, projection, locks)),
+        IdentityServicer(
+            Enroll(galleries, extract, records, projection, locks),
+            Verify(galleries, extract, records, projection),
+            Identify(galleries, extract, projection),
+        ),
+    )
+    server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
+    return Application(server, galleries, engine, records, index)
+
+
+def _index(settings: Settings) -> Index:
+    if not settings.milvus:
+        return ResidentIndex(workers=os.cpu_count() or 1)
+    from facegrid.storage.milvus import MilvusIndex  # noqa: PLC0415  # pymilvus takes seconds to import
+
+    return MilvusIndex(settings.milvus, settings.milvus_token.get_secret_value())

@@ -1,0 +1,31 @@
+"""Settings, read once from `FACEGRID_…` variables by the composition root; flags take their place."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_MIB = 1024 * 1024
+
+
+def _home() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "facegrid"
+
+
+class Settings(BaseSettings):
+    """What an operator may set."""
+
+    model_config = SettingsConfigDict(env_prefix="FACEGRID_", frozen=True)
+
+    data: Path = Field(default_factory=lambda: _home() / "data", description="folder of all that is stored")
+    models: Path = Field(default_factory=lambda: _home() / "models", description="folder of the model packs")
+    pack: str = Field(default="open", description="pack for requests and galleries that name none")
+    milvus: str = Field(default="", description="index in Milvus: a path is Milvus Lite, an URL a server")
+    milvus_token: SecretStr = Field(default=SecretStr(""), description="user:password or API key")
+    smallest_face_px: float = Field(default=20, gt=0, description="smaller faces are never used")
+    max_photograph_bytes: int = Field(default=20 * _MIB, gt=0)
+    max_photograph_pixels: int = Field(default=100_000_000, gt=0)
+    max_message_bytes: int = Field(default=32 * _MIB, gt=0)
+    max_calls: int = Field(default=64, gt=0, description="calls under way before new ones are refused")
+    drain_s: float = Field(default=30, ge=0, description="time that calls have to end after SIGTERM")

@@ -1,0 +1,66 @@
+"""Claims: which payload a request id stands for, and what became of it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from facegrid.domain.calls import Call
+from facegrid.domain.errors import RequestIdReused
+from facegrid.storage.codec import Form, read, to_json
+from facegrid.storage.objects import ObjectMissing, ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class StoredClaim:
+    """A claim as it stands in the store. `made` is the id of the encounter or gallery that it is bound to."""
+
+    made: str
+    deleted: bool
+
+
+class Claims:
+    """The claims of an object store."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        """Take the store."""
+        self._store = store
+
+    def find(self, key: str, call: Call) -> StoredClaim | None:
+        """Return the claim of an earlier try of this call. Raises RequestIdReused."""
+        try:
+            fingerprint, claim = read(self._store, key, _parse)
+        except ObjectMissing:
+            return None
+        check_fingerprint(fingerprint, call)
+        return claim
+
+    def make(self, key: str, call: Call, made: str) -> StoredClaim | None:
+        """Bind the call to what it is to make, or return the earlier try's claim. Raises RequestIdReused."""
+        form = {
+            "made": made,
+            "method": call.method,
+            "fingerprint": call.fingerprint,
+            "time": datetime.now(UTC).isoformat(),
+            "state": "active",
+        }
+        return None if self._store.put_if_absent(key, to_json(form)) else self.find(key, call)
+
+    def mark_deleted(self, key: str) -> None:
+        """Let the claim say that what it made was deleted, so that no retry makes it again."""
+        try:
+            form = read(self._store, key, dict)
+        except ObjectMissing:
+            return
+        if form.get("state") != "deleted":
+            self._store.put(key, to_json({**form, "state": "deleted"}))
+
+
+def check_fingerprint(fingerprint: str, call: Call) -> None:
+    """Compare the payload of an earlier try with this one's. Raises RequestIdReused."""
+    if fingerprint != call.fingerprint:
+        raise RequestIdReused(
+            "the request id was used before with another payload; send a new one", field="context.request_id"
+        )
+
+
+def _parse(form: Form) -> tuple[str, StoredClaim]:
+    return form["fingerprint"], StoredClaim(form["made"], form["state"] == "deleted")

@@ -1,0 +1,77 @@
+"""Where records stand in the object store. No key holds personal data: subjects are keyed hashes."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from facegrid.domain.calls import Call
+from facegrid.domain.galleries import Gallery
+
+_TENANT = "tenants/default/"
+NAMES = f"{_TENANT}names/"
+GALLERIES = f"{_TENANT}galleries/"
+PAST_ALL = "~"  # sorts after every character of a key
+_HASH_DIGITS = 32
+
+
+def name_key(name: str) -> str:
+    """Return the key under which a gallery's name leads to its id."""
+    return f"{NAMES}{name}.json"
+
+
+def gallery_prefix(gallery_id: str) -> str:
+    """Return the prefix of everything that belongs to a gallery, save its name."""
+    return f"{GALLERIES}{gallery_id}/"
+
+
+def gallery_settings_key(gallery_id: str) -> str:
+    """Return the key of a gallery's settings."""
+    return f"{gallery_prefix(gallery_id)}gallery.json"
+
+
+def gallery_claim_key(method: str, request_id: str) -> str:
+    """Return the key of the claim of a call that makes or deletes a gallery."""
+    digest = hashlib.sha256(f"{method}|{request_id}".encode()).hexdigest()
+    return f"{_TENANT}requests/{digest[:_HASH_DIGITS]}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryLayout:
+    """The keys of one gallery's objects."""
+
+    gallery: Gallery
+
+    @property
+    def subjects(self) -> str:
+        """The prefix of all subjects."""
+        return f"{gallery_prefix(self.gallery.gallery_id)}subjects/"
+
+    @property
+    def tombstones(self) -> str:
+        """The prefix of all tombstones."""
+        return f"{gallery_prefix(self.gallery.gallery_id)}tombstones/"
+
+    def subject(self, subject_id: str) -> str:
+        """Return the prefix of a subject's objects."""
+        return f"{self.subjects}{self._hash(subject_id)}/"
+
+    def claim(self, encounter_id: str) -> str:
+        """Return the key of the claim of an enrolment."""
+        return f"{gallery_prefix(self.gallery.gallery_id)}requests/{encounter_id}.json"
+
+    def tombstone(self, call: Call) -> str:
+        """Return the key of the tombstone that a call writes."""
+        return f"{self.tombstones}{self._hash(f'{call.method}|{call.request_id}')}.json"
+
+    def _hash(self, text: str) -> str:
+        return hmac.new(self.gallery.key, text.encode(), hashlib.sha256).hexdigest()[:_HASH_DIGITS]
+
+
+def encounter_prefix(subject: str, encounter_id: str) -> str:
+    """Return the prefix of an encounter's objects below its subject's prefix."""
+    return f"{subject}encounters/{encounter_id}/"
+
+
+def mark_key(subject: str, encounter_id: str) -> str:
+    """Return the key of the object that commits an encounter."""
+    return f"{encounter_prefix(subject, encounter_id)}encounter.json"

@@ -1,0 +1,253 @@
+"""The index in Milvus: Milvus Lite in a folder, or a server or cluster behind a URL."""
+
+import asyncio
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from facegrid.domain.errors import FacegridError, IndexLoading, InvalidField, StoreUnavailable
+from facegrid.domain.faces import Floats
+from facegrid.domain.galleries import IndexRow
+from facegrid.domain.matching import Hit
+from facegrid.domain.names import check_name
+from facegrid.domain.templates import round_score
+
+T = TypeVar("T")
+_TIMEOUT_S = 30.0
+_MOST_HITS = 16_384  # Milvus's own limit of one search
+_ROWS_A_CALL = 1_000
+_KEYS_A_CALL = 5_000
+_LONGEST_NAME, _LONGEST_KEY = 128, 160
+_SETTLING_S = 1.0  # a server shows a write within 0.4 s (measured on 2.3.5), whatever the consistency level
+
+
+class MilvusIndex:
+    """An Index with one collection a gallery and template version, and an alias a gallery.
+
+    The collections have a FLAT index, so a search is exact. One thread does all writing: Milvus Lite loses
+    acknowledged rows where two threads write to one collection.
+    """
+
+    exact = True
+
+    def __init__(self, uri: str, token: str = "", workers: int = 4) -> None:
+        """Take a folder or an URL, a server's token, and the number of searches that may run at a time.
+
+        Nothing is connected before the first call: pymilvus takes seconds to import.
+        """
+        self._uri, self._token = uri, token
+        self._readers = ThreadPoolExecutor(workers, "milvus-read")
+        self._writer = ThreadPoolExecutor(1, "milvus-write")
+        self._connecting = threading.Lock()
+        self._connected: Any = None
+        self._last_write: dict[str, float] = {}
+        self._log = structlog.get_logger(__name__)
+
+    def close(self) -> None:
+        """Wait for what is under way and disconnect."""
+        self._readers.shutdown()
+        self._writer.shutdown()
+        if self._connected:
+            self._connected.close()
+            _release_lite(self._uri)
+
+    async def open(self, gallery: str, version: str, dimension: int) -> set[str]:
+        """Make the collection of a gallery and version ready, and return the keys of its rows.
+
+        Raises StoreUnavailable, as every method does where Milvus fails.
+        """
+        keys: set[str] = await self._write(gallery, _open, _collection(gallery, version), dimension)
+        self._last_write[gallery] = time.monotonic()
+        return keys
+
+    async def add(self, gallery: str, rows: Sequence[IndexRow]) -> None:
+        """Add rows, over those with the same key. Raises IndexLoading where the gallery is not open."""
+        self._check_open(gallery)
+        await self._write(gallery, _upsert, rows)
+
+    async def remove(self, gallery: str, encounter_ids: Sequence[str]) -> None:
+        """Remove the rows of encounters. Raises IndexLoading where the gallery is not open."""
+        self._check_open(gallery)
+        await self._write(gallery, _delete, encounter_ids)
+
+    async def search(self, gallery: str, probes: Floats, limit: int) -> list[list[Hit]]:
+        """Return the best rows for each probe.
+
+        Raises IndexLoading where the gallery is not open, and InvalidField where more than 16,384 are needed.
+        """
+        self._check_open(gallery)
+        settled = time.monotonic() - self._last_write[gallery] > _SETTLING_S
+        work = partial(_search, consistency="Bounded" if settled else "Strong")
+        return await self._run(self._readers, work, _alias(gallery), probes, limit)
+
+    async def drop(self, gallery: str) -> None:
+        """Remove all collections of a gallery and its alias."""
+        self._last_write.pop(gallery, None)
+        await self._run(self._writer, _drop, _alias(gallery))
+
+    def _check_open(self, gallery: str) -> None:
+        if gallery not in self._last_write:
+            raise IndexLoading("the gallery's index is not open yet; retry in a moment")
+
+    async def _write(self, gallery: str, work: Callable[..., T], *args: object) -> T:
+        try:
+            return await self._run(self._writer, work, _alias(gallery), *args)
+        finally:
+            if gallery in self._last_write:
+                self._last_write[gallery] = time.monotonic()
+
+    async def _run(self, pool: ThreadPoolExecutor, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, partial(self._guarded, work, *args))
+
+    def _guarded(self, work: Callable[..., T], *args: object) -> T:
+        try:
+            return work(self._client(), *args)
+        except FacegridError:
+            raise
+        except Exception as error:  # pymilvus lets grpc's errors through beside its own: no common class
+            self._log.warning("index failed", cause=repr(error))
+            raise StoreUnavailable("the index does not answer; retry later") from error
+
+    def _client(self) -> Any:
+        with self._connecting:
+            if self._connected is None:
+                self._connected = _connect(self._uri, self._token)
+            return self._connected
+
+
+def _is_folder(uri: str) -> bool:
+    return "://" not in uri
+
+
+def _connect(uri: str, token: str) -> Any:
+    from pymilvus import MilvusClient  # noqa: PLC0415  takes seconds
+
+    if not _is_folder(uri):
+        return MilvusClient(uri, token=token, timeout=_TIMEOUT_S)
+    Path(uri).mkdir(mode=0o700, parents=True, exist_ok=True)
+    return MilvusClient(str(_lite_data(uri)), timeout=_TIMEOUT_S)
+
+
+def _lite_data(uri: str) -> Path:
+    return Path(uri).absolute() / "lite.db"
+
+
+def _release_lite(uri: str) -> None:
+    """Stop the server in this process that a client of Milvus Lite starts and leaves running."""
+    if _is_folder(uri):
+        from milvus_lite.server_manager import (  # type: ignore[import-untyped]  # noqa: PLC0415  as pymilvus
+            server_manager_instance,
+        )
+
+        server_manager_instance.release_server(str(_lite_data(uri)))
+
+
+def _alias(gallery: str) -> str:
+    return f"facegrid_{gallery}"
+
+
+def _collection(gallery: str, version: str) -> str:
+    """Name a collection: versions have characters that Milvus does not take in a name."""
+    return f"{_alias(gallery)}_{hashlib.sha256(version.encode()).hexdigest()[:16]}"
+
+
+def _open(client: Any, alias: str, collection: str, dimension: int) -> set[str]:
+    if not client.has_collection(collection, timeout=_TIMEOUT_S):
+        client.create_collection(collection, schema=_schema(dimension), timeout=_TIMEOUT_S)
+    if not client.list_indexes(collection, timeout=_TIMEOUT_S):
+        index = client.prepare_index_params()
+        index.add_index("vector", index_type="FLAT", metric_type="IP")
+        client.create_index(collection, index, timeout=_TIMEOUT_S)
+    client.load_collection(collection, timeout=_TIMEOUT_S)
+    point = client.alter_alias if client.has_collection(alias, timeout=_TIMEOUT_S) else client.create_alias
+    point(collection, alias, timeout=_TIMEOUT_S)
+    return _keys(client, collection)
+
+
+def _schema(dimension: int) -> Any:
+    from pymilvus import DataType, MilvusClient  # noqa: PLC0415  takes seconds
+
+    schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field("key", DataType.VARCHAR, is_primary=True, max_length=_LONGEST_KEY)
+    schema.add_field("subject_id", DataType.VARCHAR, max_length=_LONGEST_NAME)
+    schema.add_field("encounter_id", DataType.VARCHAR, max_length=_LONGEST_NAME)
+    schema.add_field("sample", DataType.INT32)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
+    return schema
+
+
+def _keys(client: Any, collection: str) -> set[str]:
+    pages = client.query_iterator(
+        collection,
+        batch_size=_KEYS_A_CALL,
+        output_fields=["key"],
+        consistency_level="Strong",
+        timeout=_TIMEOUT_S,
+    )
+    keys: set[str] = set()
+    while page := pages.next():
+        keys.update(row["key"] for row in page)
+    pages.close()
+    return keys
+
+
+def _upsert(client: Any, alias: str, rows: Sequence[IndexRow]) -> None:
+    latest = {row.key: row for row in rows}  # a key twice in one call may be stored twice
+    for chunk in _chunks(list(latest.values())):
+        data = [
+            {
+                "key": row.key,
+                "subject_id": row.subject_id,
+                "encounter_id": row.encounter_id,
+                "sample": row.sample,
+                "vector": row.vector,
+            }
+            for row in chunk
+        ]
+        client.upsert(alias, data, timeout=_TIMEOUT_S)
+
+
+def _delete(client: Any, alias: str, encounter_ids: Sequence[str]) -> None:
+    for chunk in _chunks([check_name(encounter_id, "encounter_id") for encounter_id in encounter_ids]):
+        condition = f"encounter_id in {json.dumps(chunk)}"
+        client.delete(alias, filter=condition, consistency_level="Strong", timeout=_TIMEOUT_S)
+
+
+def _search(client: Any, alias: str, probes: Floats, limit: int, *, consistency: str) -> list[list[Hit]]:
+    found = client.search(
+        alias,
+        data=list(probes),
+        anns_field="vector",
+        limit=min(limit, _MOST_HITS),
+        output_fields=["subject_id", "encounter_id", "sample"],
+        search_params={"metric_type": "IP"},
+        consistency_level=consistency,
+        timeout=_TIMEOUT_S,
+    )
+    if limit > _MOST_HITS and any(len(rows) == _MOST_HITS for rows in found):
+        raise InvalidField(
+            f"the candidates lie beyond the best {_MOST_HITS} samples, the most that the index returns; "
+            "ask for fewer",
+            field="top",
+        )
+    return [[Hit(**row["entity"], score=round_score(row["distance"])) for row in rows] for rows in found]
+
+
+def _drop(client: Any, alias: str) -> None:
+    if client.has_collection(alias, timeout=_TIMEOUT_S):
+        client.drop_alias(alias, timeout=_TIMEOUT_S)
+    for collection in client.list_collections(timeout=_TIMEOUT_S):
+        if collection.startswith(f"{alias}_"):
+            client.drop_collection(collection, timeout=_TIMEOUT_S)
+
+
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + _ROWS_A_CALL] for start in range(0, len(items), _ROWS_A_CALL))

@@ -1,0 +1,168 @@
+"""The records of galleries and subjects: the ports' face of an object store, which blocks, in threads."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import ParamSpec, TypeVar
+
+from facegrid.domain.calls import Call
+from facegrid.domain.errors import StoreUnavailable
+from facegrid.domain.galleries import Encounter, Gallery, Subject, Tombstone
+from facegrid.identity.ports import Claim
+from facegrid.storage.galleries import StoredGalleries
+from facegrid.storage.objects import ObjectStore
+from facegrid.storage.subjects import StoredSubjects, SubjectFolder
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_BATCH, _SUBJECTS_A_CALL = 500, 25
+
+
+class StoredRecords:
+    """GalleryRecords and Records on an object store that no other process writes to.
+
+    Where an object is damaged its methods raise UnreadableObject, which is for operators.
+    """
+
+    def __init__(self, store: ObjectStore, workers: int) -> None:
+        """Take the store and the number of threads that may wait for it."""
+        self._store, self._galleries = store, StoredGalleries(store)
+        self._pool = ThreadPoolExecutor(workers, "records")
+        self._opening = threading.Lock()
+        self._subjects: dict[str, StoredSubjects] = {}
+
+    def close(self) -> None:
+        """Wait for what is under way and end the threads."""
+        self._pool.shutdown()
+
+    async def create_gallery(self, gallery: Gallery, call: Call) -> Gallery:
+        """Store a gallery. Raises GalleryExists and RequestIdReused."""
+        return await self._run(self._galleries.create, gallery, call)
+
+    async def gallery(self, name: str) -> Gallery:
+        """Return a gallery by name. Raises GalleryNotFound."""
+        return await self._run(self._galleries.get, name)
+
+    async def galleries(self, after: str, limit: int) -> list[Gallery]:
+        """Return a page of galleries in the order of their names."""
+        return await self._run(self._galleries.page, after, limit)
+
+    async def unname_gallery(self, name: str, call: Call) -> str:
+        """Take a gallery's name away and return its id. Raises GalleryNotFound and RequestIdReused."""
+        return await self._run(self._galleries.unname, name, call)
+
+    async def nameless_galleries(self) -> list[str]:
+        """Return the ids that no name leads to. Nothing may make a gallery meanwhile."""
+        return await self._run(self._galleries.nameless)
+
+    async def erase_gallery(self, gallery_id: str) -> None:
+        """Remove every object of a gallery without a name."""
+        self._subjects.pop(gallery_id, None)
+        await self._run(self._galleries.erase, gallery_id)
+
+    async def claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
+        """Bind a request id to its payload and encounter. Raises RequestIdReused."""
+        subjects = await self._of(gallery)
+        return await self._run(subjects.claim, encounter_id, call)
+
+    async def commit(
+        self, gallery: Gallery, encounter: Encounter, photographs: Sequence[bytes | None]
+    ) -> None:
+        """Write an encounter's objects at once and, when they are durable, its mark."""
+        subjects = await self._of(gallery)
+        await self._all(subjects.sample_writes(encounter, photographs))
+        await self._run(subjects.mark, encounter)
+
+    async def subject(self, gallery: Gallery, subject_id: str) -> Subject | None:
+        """Return a subject with its active encounters; None where there is none."""
+        subjects = await self._of(gallery)
+        return await self._run(lambda: subjects.describe(subjects.folder(subject_id), with_encounters=True))
+
+    async def subjects(self, gallery: Gallery, after: str, limit: int) -> tuple[list[Subject], str]:
+        """Return a page of subjects in the order of the hashes of their ids; the cursor is such a hash."""
+        subjects = await self._of(gallery)
+        folders = subjects.folders(after)
+        found: list[tuple[Subject, SubjectFolder]] = []
+        while len(found) <= limit and (chunk := await self._take(folders, limit + 1 - len(found))):
+            described = await self._all(
+                [partial(subjects.describe, folder, with_encounters=False) for folder in chunk]
+            )
+            found += [(one, folder) for one, folder in zip(described, chunk, strict=True) if one]
+        cursor = found[limit - 1][1].sid if len(found) > limit else ""
+        return [one for one, _ in found[:limit]], cursor
+
+    async def tombstone(self, gallery: Gallery, call: Call) -> Tombstone | None:
+        """Return the tombstone that an earlier try of this call wrote. Raises RequestIdReused."""
+        subjects = await self._of(gallery)
+        return await self._run(subjects.tombstone, call)
+
+    async def bury(self, gallery: Gallery, tombstone: Tombstone, call: Call) -> None:
+        """Write a tombstone: from here on its encounters are gone."""
+        subjects = await self._of(gallery)
+        await self._run(subjects.bury, tombstone, call)
+
+    async def erase(self, gallery: Gallery, subject_id: str, encounter_ids: Sequence[str]) -> None:
+        """Remove encounters and, with the last one, their subject; mark their request ids as deleted."""
+        if encounter_ids:
+            subjects = await self._of(gallery)
+            await self._run(lambda: subjects.tidy(subjects.folder(subject_id), encounter_ids))
+
+    async def encounters(self, gallery: Gallery) -> AsyncIterator[list[Encounter]]:
+        """Yield all active encounters in batches of some 500, each subject tidied before it is read.
+
+        Nothing may write to the gallery until the last batch.
+        """
+        subjects = await self._of(gallery)
+        folders = subjects.folders()
+        batch: list[Encounter] = []
+        while chunk := await self._take(folders, _BATCH):
+            slices = [
+                chunk[start : start + _SUBJECTS_A_CALL] for start in range(0, len(chunk), _SUBJECTS_A_CALL)
+            ]
+            for loaded in await self._all([partial(subjects.load, part) for part in slices]):
+                batch += loaded
+            while len(batch) >= _BATCH:
+                yield batch[:_BATCH]
+                del batch[:_BATCH]
+        if batch:
+            yield batch
+
+    async def last_revision(self, gallery: Gallery) -> int:
+        """Return the highest revision of a tombstone; 0 where there is none."""
+        return (await self._of(gallery)).last_revision
+
+    async def _of(self, gallery: Gallery) -> StoredSubjects:
+        if opened := self._subjects.get(gallery.gallery_id):
+            return opened
+        return await self._run(self._open, gallery)
+
+    def _open(self, gallery: Gallery) -> StoredSubjects:
+        with self._opening:
+            if gallery.gallery_id not in self._subjects:
+                self._subjects[gallery.gallery_id] = StoredSubjects(self._store, gallery)
+            return self._subjects[gallery.gallery_id]
+
+    async def _take(self, folders: Iterator[SubjectFolder], count: int) -> list[SubjectFolder]:
+        return await self._run(lambda: list(islice(folders, count)))
+
+    async def _all(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Run calls at once; wait for each of them, so that none goes on after an error is raised."""
+        results = await asyncio.gather(*(self._run(call) for call in calls), return_exceptions=True)
+        return [_value(result) for result in results]
+
+    async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._pool, partial(call, *args, **kwargs)
+            )
+        except OSError as error:
+            raise StoreUnavailable("the object store is full or does not answer; retry later") from error
+
+
+def _value(result: T | BaseException) -> T:
+    if isinstance(result, BaseException):
+        raise result
+    return result

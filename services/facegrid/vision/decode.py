@@ -1,0 +1,157 @@
+"""From a photograph's bytes to upright RGB pixels; the header is judged before any pixel is allocated."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from threading import Lock
+
+import numpy as np
+from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
+
+from facegrid.domain.errors import FacegridError, InvalidPhotograph, PhotographTooLarge
+from facegrid.domain.faces import Pixels
+
+# Twice Image.MAX_IMAGE_PIXELS: above it Pillow itself refuses to open a picture.
+_PILLOW_MAX_PIXELS = 178_956_970
+_FORMATS = ("JPEG", "JPEG2000", "PNG", "WEBP", "BMP", "TIFF")
+_ACCEPTED = "JPEG, JPEG 2000, PNG, WebP, BMP or TIFF"
+_SIGNATURES = (
+    (0, b"GIF8", "a GIF"),
+    (0, b"%PDF", "a PDF"),
+    (4, b"ftyp", "a HEIC or AVIF picture, or a film"),
+)
+# EXIF 2.32, tag 0x0112.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_MIN_IS_WHITE = 0
+# Warning filters belong to the whole process, and decoding runs in several threads.
+_WARNING_FILTERS = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class PhotographLimits:
+    """What a photograph may have at most: bytes as it comes, and pixels (width × height)."""
+
+    max_bytes: int = 20 * 1024 * 1024
+    max_pixels: int = 100_000_000
+
+    def __post_init__(self) -> None:
+        """Refuse a limit that could not be kept."""
+        if not 1 <= self.max_pixels <= _PILLOW_MAX_PIXELS:
+            raise ValueError(f"max_pixels is {self.max_pixels}; choose 1 to {_PILLOW_MAX_PIXELS}")
+
+
+def decode(photograph: bytes, limits: PhotographLimits) -> Pixels:
+    """Return upright RGB pixels, uint8 (height, width, 3).
+
+    EXIF orientation is applied, transparency is laid on white, 16 bits become 8.
+    Raises InvalidPhotograph and PhotographTooLarge, whatever the bytes are.
+    """
+    if not photograph:
+        raise InvalidPhotograph(f"the photograph is empty; send a {_ACCEPTED} file", field="photograph")
+    if len(photograph) > limits.max_bytes:
+        raise PhotographTooLarge(
+            f"the photograph has {len(photograph)} bytes and the limit is {limits.max_bytes}; "
+            "send it smaller or more compressed",
+            field="photograph",
+        )
+    try:
+        return _pixels(photograph, limits)
+    except FacegridError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels(limits) from error
+    except Exception as error:  # decoders raise whatever malformed bytes lead them to
+        raise InvalidPhotograph(_undecodable(photograph, error), field="photograph") from error
+
+
+def _pixels(photograph: bytes, limits: PhotographLimits) -> Pixels:
+    with _pillow_warnings_off():
+        image = Image.open(BytesIO(photograph), formats=_FORMATS)
+        _check_header(image, limits)
+        if image.format == "TIFF":  # its tags are read, and warned about, while it loads
+            image.load()
+    image.load()
+    rgb, orientation = _rgb(image), _orientation(image)
+    return np.array(rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb)
+
+
+@contextmanager
+def _pillow_warnings_off() -> Iterator[None]:
+    with _WARNING_FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _check_header(image: Image.Image, limits: PhotographLimits) -> None:
+    if image.width * image.height > limits.max_pixels:
+        raise _too_many_pixels(limits)
+    if image.format != "MPO" and _has_second_frame(image):  # in MPO the others are a phone camera's extras
+        raise InvalidPhotograph(
+            "the photograph holds several pictures (an animation or pages); send one still picture",
+            field="photograph",
+        )
+
+
+def _has_second_frame(image: Image.Image) -> bool:
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    return True
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return _from_16_bit_grey(image).convert("RGB")
+    if image.mode in {"I", "F"}:
+        raise InvalidPhotograph(
+            "the photograph's samples have no known range (32 bits, signed or floating point); "
+            "send it with 8 or 16 bits a channel",
+            field="photograph",
+        )
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    if image.mode == "CMYK" and image.format in {"JPEG", "MPO"} and "adobe" not in image.info:
+        image = ImageChops.invert(image)  # Pillow takes each CMYK JPEG for one of Adobe's, which are inverted
+    return image.convert("RGB")
+
+
+def _from_16_bit_grey(image: Image.Image) -> Image.Image:
+    grey = (np.asarray(image) >> 8).astype(np.uint8)
+    if image.getexif().get(ExifTags.Base.PhotometricInterpretation) == _MIN_IS_WHITE:
+        grey = 255 - grey
+    return Image.fromarray(grey)
+
+
+def _orientation(image: Image.Image) -> int:
+    with _pillow_warnings_off():
+        try:
+            return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        except Exception:  # noqa: BLE001 broken metadata raises anything and does not spoil the pixels
+            return 1
+
+
+def _too_many_pixels(limits: PhotographLimits) -> PhotographTooLarge:
+    return PhotographTooLarge(
+        f"the photograph has more than {limits.max_pixels} pixels; send it scaled down", field="photograph"
+    )
+
+
+def _undecodable(photograph: bytes, error: Exception) -> str:
+    for offset, signature, kind in _SIGNATURES:
+        if photograph.startswith(signature, offset):
+            return f"the photograph is {kind}; send a {_ACCEPTED} file"
+    if isinstance(error, UnidentifiedImageError):
+        return f"the bytes are not a photograph; send a {_ACCEPTED} file"
+    return "the photograph is damaged or cut off and could not be decoded; send the whole file again"

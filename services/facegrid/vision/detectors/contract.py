@@ -1,0 +1,51 @@
+"""What every detector offers, and the suppression of overlapping finds that they share."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegrid.domain.faces import Box, DetectedFace, Floats, Pixels
+
+
+class FaceDetector(Protocol):
+    """Finds faces in one photograph."""
+
+    def detect(self, pixels: Pixels) -> list[DetectedFace]:
+        """Return the faces in upright RGB pixels (height, width, 3), best score first.
+
+        Coordinates are pixels of the photograph as it was given; boxes are not clipped.
+        """
+        ...
+
+
+def faces_from_arrays(boxes: Floats, landmarks: Floats, scores: Floats) -> list[DetectedFace]:
+    """Make faces of corners (N, 4), landmarks (N, 5, 2) and scores (N,), keeping their order."""
+    return [
+        DetectedFace(
+            box=Box(float(x1), float(y1), float(x2 - x1), float(y2 - y1)),
+            landmarks=points.astype(np.float32),
+            detection_score=float(score),
+        )
+        for (x1, y1, x2, y2), points, score in zip(boxes, landmarks, scores, strict=True)
+    ]
+
+
+def suppress(boxes: Floats, scores: Floats, overlap: float, *, of_smaller: bool = False) -> NDArray[np.intp]:
+    """Return the indices of the boxes that no better one overlaps by more than `overlap`, best first.
+
+    `boxes` is (N, 4): left, top, right, bottom, the last pixel included, as SCRFD and MTCNN count.
+    Overlap is intersection over union, or over the smaller of the two with `of_smaller`.
+    """
+    areas = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
+    order = np.argsort(-scores, kind="stable")
+    kept = []
+    while order.size:
+        best, rest = order[0], order[1:]
+        kept.append(best)
+        corner = np.maximum(boxes[best, :2], boxes[rest, :2])
+        opposite = np.minimum(boxes[best, 2:], boxes[rest, 2:])
+        shared = np.prod(np.maximum(0, opposite - corner + 1), axis=1)
+        smaller, union = np.minimum(areas[best], areas[rest]), areas[best] + areas[rest] - shared
+        order = rest[shared <= overlap * (smaller if of_smaller else union)]
+    return np.array(kept, np.intp)

@@ -1,0 +1,200 @@
+"""The manifest of a model pack: every key is needed, none may be unknown, and errors say which it is."""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from facegrid.domain.alignment import ALIGNMENTS, Alignment
+from facegrid.domain.errors import InvalidField
+from facegrid.domain.faces import Floats
+from facegrid.domain.names import check_name
+from facegrid.domain.packs import Pack, Threshold, Thresholds, ThresholdSource
+
+MANIFEST_FILE = "manifest.toml"
+
+# Part of each template version: raise it with any change of code that moves templates.
+_PREPROCESSING_VERSION = 1
+
+_Text = Annotated[str, Field(min_length=1)]
+_Share = Annotated[float, Field(gt=0, le=1)]
+_Numbers = Annotated[tuple[float, ...], Field(strict=False)]  # TOML's arrays are lists
+_REMEDIES = {"missing": "add this key", "extra_forbidden": "remove this key or correct its spelling"}
+
+
+class PackError(Exception):
+    """A model pack that cannot be used; the sentence names the file and what the operator should do."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class ModelFile(_Table):
+    """A file in the pack's own folder, what it must hash to, and whose work it is."""
+
+    path: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    licence: _Text
+    source: _Text
+
+
+class ScrfdManifest(_Table):
+    """An SCRFD detector. The photograph is fitted into a square of `input_size` pixels."""
+
+    kind: Literal["scrfd"]
+    model: ModelFile
+    input_size: Annotated[int, Field(ge=32, multiple_of=32)]
+    score_threshold: _Share
+    overlap_threshold: _Share
+
+
+class MtcnnManifest(_Table):
+    """An MTCNN detector.
+
+    The photograph's longer side is scaled down to `input_size` pixels, if it is longer;
+    `smallest_face` counts pixels after that. `score_thresholds` has one number a stage.
+    """
+
+    kind: Literal["mtcnn"]
+    pnet: ModelFile
+    rnet: ModelFile
+    onet: ModelFile
+    input_size: Annotated[int, Field(ge=32)]
+    smallest_face: Annotated[int, Field(ge=12)]
+    score_thresholds: Annotated[tuple[_Share, _Share, _Share], Field(strict=False)]
+
+
+class InputContract(_Table):
+    """What an embedder is fed: (pixel - mean) / std, mean in the order of `colour`."""
+
+    layout: Literal["NCHW"]
+    colour: Literal["RGB", "BGR"]
+    side: Annotated[int, Field(ge=1)]
+    mean: Annotated[tuple[float, float, float], Field(strict=False)]
+    std: Annotated[float, Field(gt=0)]
+
+
+class CentreManifest(_Table):
+    """The vector that is subtracted from raw features, and where it comes from."""
+
+    values: _Numbers
+    source: _Text
+
+
+class EmbedderManifest(_Table):
+    """An ONNX embedder. Only `centre` may be left out."""
+
+    kind: Literal["onnx"]
+    model: ModelFile
+    input: InputContract
+    alignment: Literal["arcface-112", "dlib-150"]
+    dimension: Annotated[int, Field(ge=1)]
+    centre: CentreManifest | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        side = ALIGNMENTS[self.alignment].side
+        if self.input.side != side:
+            raise ValueError(f"input.side is {self.input.side} and crops of {self.alignment} have {side}")
+        if self.centre is not None and len(self.centre.values) != self.dimension:
+            raise ValueError(f"centre.values has {len(self.centre.values)} of {self.dimension} numbers")
+        return self
+
+    @property
+    def crop(self) -> Alignment:
+        """How a face is cut for this embedder."""
+        return ALIGNMENTS[self.alignment]
+
+    @property
+    def centre_vector(self) -> Floats | None:
+        """The centre, float32 (dimension,)."""
+        return None if self.centre is None else np.array(self.centre.values, np.float32)
+
+
+class ThresholdManifest(_Table):
+    """A score and the measurement that it comes from."""
+
+    value: Annotated[float, Field(ge=-1, le=1)]
+    source: _Text
+
+
+class ThresholdsManifest(_Table):
+    """The pack's own operating points."""
+
+    verify: ThresholdManifest
+    identify: ThresholdManifest
+
+
+class Manifest(_Table):
+    """All that a pack's folder says of itself."""
+
+    schema_version: Literal[1]
+    name: str
+    licence: _Text
+    detector: Annotated[ScrfdManifest | MtcnnManifest, Field(discriminator="kind")]
+    embedder: EmbedderManifest
+    thresholds: ThresholdsManifest
+
+    @model_validator(mode="after")
+    def _is_named_well(self) -> Self:
+        try:
+            check_name(self.template_version, "name")
+        except InvalidField as error:
+            raise ValueError(f"name does not serve for a template version: {error.message}") from error
+        return self
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """Every model file, the detector's first."""
+        found = self.detector
+        detector = (
+            (found.model,) if isinstance(found, ScrfdManifest) else (found.pnet, found.rnet, found.onet)
+        )
+        return (*detector, self.embedder.model)
+
+    @property
+    def template_version(self) -> str:
+        """The pack's name and a digest of all that moves its templates."""
+        embedder = self.embedder.model_dump(include={"input", "alignment"})
+        centre = None if self.embedder.centre is None else self.embedder.centre.values
+        essence = [_PREPROCESSING_VERSION, self.embedder.model.sha256, embedder, centre]
+        canonical = json.dumps(essence, sort_keys=True, separators=(",", ":"))
+        return f"{self.name}-{hashlib.sha256(canonical.encode()).hexdigest()[:16]}"
+
+    @property
+    def pack(self) -> Pack:
+        """What the rest of the system needs to know."""
+        verify, identify = self.thresholds.verify.value, self.thresholds.identify.value
+        return Pack(
+            name=self.name,
+            template_version=self.template_version,
+            dimension=self.embedder.dimension,
+            alignment=self.embedder.alignment,
+            thresholds=Thresholds(
+                Threshold(verify, ThresholdSource.PACK_DEFAULT),
+                Threshold(identify, ThresholdSource.PACK_DEFAULT),
+            ),
+        )
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and check a manifest. Raises PackError that names every wrong key."""
+    shown = f"{path.parent.name}/{path.name}"
+    try:
+        return Manifest.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except ValidationError as error:
+        wrong = "; ".join(_sentence(found["loc"], found["type"], found["msg"]) for found in error.errors())
+        raise PackError(f"{shown}: {wrong}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PackError(f"{shown} is not readable as TOML: {error}; correct the file") from error
+
+
+def _sentence(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    kinds = {"scrfd", "mtcnn"}  # the discriminator stands in the path as if it were a key
+    key = ".".join(str(part) for part in place if part not in kinds) or "the whole"
+    return f"{key}: {_REMEDIES.get(kind, f'{message}; correct this value')}"

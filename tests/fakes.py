@@ -1,0 +1,88 @@
+"""Named fakes that several tests use."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegrid.domain.errors import InvalidPhotograph, PackNotFound
+from facegrid.domain.faces import Box, DetectedFace, Detection, Floats
+from facegrid.domain.packs import Pack, Threshold, Thresholds, ThresholdSource
+from facegrid.domain.templates import Template, template_from_features
+
+DIMENSION = 64
+_SEED_BYTES = 8
+_NOISE = 0.05
+
+
+class FakeVision:
+    """Sees people where a photograph's text names them.
+
+    b"ann", b"ann#2" (another photograph of her), b"ann+bob" (two faces), b"tiny:ann" (a face of 8 px),
+    b"wall" (no face), b"" (no photograph).
+    """
+
+    def __init__(self) -> None:
+        """Hold the pack "fake" alone."""
+        self.packs = {"fake": fake_pack("fake", "fake-1")}
+
+    def pack(self, name: str) -> Pack:
+        """Return a pack."""
+        if name not in self.packs:
+            raise PackNotFound(f"no model pack {name!r} is installed", field="pack")
+        return self.packs[name]
+
+    async def detect(self, photograph: bytes, pack: str, alignments: Sequence[str]) -> Detection:
+        """Return a face for each name, the first the largest."""
+        self.pack(pack)
+        if not photograph:
+            raise InvalidPhotograph("the photograph is empty; send a file")
+        side = 8.0 if photograph.startswith(b"tiny:") else 80.0
+        names = photograph.removeprefix(b"tiny:").split(b"+")
+        faces = [
+            _face(name, place, side - place, alignments)
+            for place, name in enumerate(names)
+            if name != b"wall"
+        ]
+        return Detection(640, 480, tuple(faces))
+
+    async def embed(self, crops: NDArray[np.uint8], pack: str) -> list[Template]:
+        """Return the templates of the seeds that the crops hold."""
+        version = self.pack(pack).template_version
+        return [template_from_features(version, _features(crop), None) for crop in crops]
+
+
+def fake_pack(name: str, version: str) -> Pack:
+    """Return a pack whose match is a score of 0.5 (1:1) or 0.6 (1:N)."""
+    thresholds = Thresholds(
+        Threshold(0.5, ThresholdSource.PACK_DEFAULT), Threshold(0.6, ThresholdSource.PACK_DEFAULT)
+    )
+    return Pack(name, version, DIMENSION, "fake-8", thresholds)
+
+
+def fake_template(photograph: bytes, version: str = "fake-1") -> Template:
+    """Return the template that FakeVision makes of a photograph of one face."""
+    return template_from_features(version, _features(_crop(photograph)), None)
+
+
+def _face(name: bytes, place: int, side: float, alignments: Sequence[str]) -> DetectedFace:
+    landmarks = np.arange(10, dtype=np.float32).reshape(5, 2) + 100 * place
+    crops = {alignment: _crop(name) for alignment in alignments}
+    return DetectedFace(Box(100.0 * place, 10, side, side), landmarks, 0.9 - place / 100, (), crops)
+
+
+def _crop(name: bytes) -> NDArray[np.uint8]:
+    """Hide two seeds in a picture: the person's, and the photograph's."""
+    person, _, photograph = name.partition(b"#")
+    seeds = hashlib.sha256(person).digest()[:_SEED_BYTES] + hashlib.sha256(photograph).digest()[:_SEED_BYTES]
+    crop = np.zeros((8, 8, 3), np.uint8)
+    crop.reshape(-1)[: 2 * _SEED_BYTES] = np.frombuffer(seeds, np.uint8)
+    return crop
+
+
+def _features(crop: NDArray[np.uint8]) -> Floats:
+    person, photograph = (int.from_bytes(bytes(part)) for part in np.split(crop.reshape(-1)[:16], 2))
+    features = np.random.default_rng(person).standard_normal(DIMENSION)
+    noise = np.random.default_rng(photograph).standard_normal(DIMENSION)
+    return (features + _NOISE * noise).astype(np.float32)

@@ -1,0 +1,115 @@
+"""The use cases over real records and a real index, with a vision that sees what a photograph says."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+from facegrid.domain.calls import Call
+from facegrid.domain.faces import FaceSelection
+from facegrid.domain.galleries import Encounter
+from facegrid.identity.enroll import Enroll, EnrollMode
+from facegrid.identity.extract import Extract
+from facegrid.identity.galleries import Galleries
+from facegrid.identity.identify import Identification, Identify
+from facegrid.identity.projection import Projection
+from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.verify import Verify
+from facegrid.storage.files import LocalObjectStore
+from facegrid.storage.records import StoredRecords
+from facegrid.storage.resident import ResidentIndex
+from fakes import FakeVision
+
+_numbers = itertools.count()
+
+
+def call(method: str, request_id: str = "", fingerprint: str = "same", timeout_s: float | None = 5) -> Call:
+    """Return a call with a request id of its own, unless one is given."""
+    return Call(method, request_id or f"r{next(_numbers)}", fingerprint, timeout_s)
+
+
+@dataclass
+class House:
+    """All use cases over one folder."""
+
+    vision: FakeVision
+    records: StoredRecords
+    index: ResidentIndex
+    projection: Projection
+    galleries: Galleries
+    subjects: Subjects
+    enroll: Enroll
+    verify: Verify
+    identify: Identify
+
+    async def make_gallery(self, name: str = "g", *, keep_photographs: bool = True) -> None:
+        """Make a gallery."""
+        await self.galleries.create(
+            call("CreateGallery"),
+            name,
+            pack_name="",
+            verify_threshold=None,
+            identify_threshold=None,
+            keep_photographs=keep_photographs,
+        )
+
+    async def add(
+        self, subject: str, *photographs: bytes, mode: EnrollMode = EnrollMode.ADD, request_id: str = ""
+    ) -> Encounter:
+        """Enrol photographs as one encounter; the photographs are the payload."""
+        enrolled = await self.enroll(
+            call("Enroll", request_id, repr((subject, photographs, mode))),
+            "g",
+            subject_id=subject,
+            mode=mode,
+            samples=photographs,
+            selection=FaceSelection.EXACTLY_ONE,
+        )
+        return enrolled.encounter
+
+    async def search(
+        self,
+        *photographs: bytes,
+        top: int = 10,
+        selection: FaceSelection = FaceSelection.EXACTLY_ONE,
+        below: bool = False,
+        min_revision: str = "",
+        timeout_s: float | None = 5,
+    ) -> Identification:
+        """Identify."""
+        return await self.identify(
+            call("Identify", timeout_s=timeout_s),
+            "g",
+            photographs,
+            selection,
+            top=top,
+            include_below_threshold=below,
+            min_revision=min_revision,
+        )
+
+    async def found(self, photograph: bytes) -> list[str]:
+        """Return the subjects that a photograph of one face finds."""
+        return [hit.subject_id for hit in (await self.search(photograph)).results[0].candidates]
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self.records.close()
+        self.index.close()
+
+
+def build_house(folder: Path, vision: FakeVision) -> House:
+    """Compose the use cases as the serving layer does."""
+    records, index = StoredRecords(LocalObjectStore(folder), workers=4), ResidentIndex(workers=2)
+    extract = Extract(vision, vision, vision, "fake", smallest_face_px=20)
+    projection, locks = Projection(records, index), SubjectLocks()
+    galleries = Galleries(records, projection, extract)
+    return House(
+        vision,
+        records,
+        index,
+        projection,
+        galleries,
+        Subjects(galleries, records, projection, locks),
+        Enroll(galleries, extract, records, projection, locks),
+        Verify(galleries, extract, records, projection),
+        Identify(galleries, extract, projection),
+    )

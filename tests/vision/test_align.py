@@ -1,0 +1,51 @@
+"""Crops are cut by the similarity that least squares would choose."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage.transform import SimilarityTransform
+
+from facegrid.domain.alignment import ALIGNMENTS, similarity_transform
+from facegrid.vision.align import align
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("name", ALIGNMENTS)
+def test_similarity_equals_scikit_image(seed: int, name: str) -> None:
+    """The closed form agrees with scikit-image's estimate on landmarks of any pose."""
+    rng = np.random.default_rng(seed)
+    target = ALIGNMENTS[name].points
+    angle, scale = rng.uniform(-np.pi, np.pi), rng.uniform(0.2, 8)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    landmarks = (target @ turn.T + rng.normal(0, 3, (5, 2)) + 400).astype(np.float32)
+    expected = SimilarityTransform.from_estimate(landmarks, target).params[:2]
+    np.testing.assert_allclose(similarity_transform(landmarks, target), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ALIGNMENTS)
+def test_landmarks_at_the_template_need_no_warp(astronaut: NDArray[np.uint8], name: str) -> None:
+    """A face that lies where the template wants it is copied."""
+    alignment = ALIGNMENTS[name]
+    crop = align(astronaut, alignment.points, alignment)
+    np.testing.assert_array_equal(crop, astronaut[: alignment.side, : alignment.side])
+
+
+def test_outside_the_photograph_is_black(astronaut: NDArray[np.uint8]) -> None:
+    """A face beyond the frame gives a crop all the same."""
+    alignment = ALIGNMENTS["arcface-112"]
+    assert not align(astronaut, alignment.points - 10_000, alignment).any()
+
+
+def test_points_that_coincide_do_not_crash(astronaut: NDArray[np.uint8]) -> None:
+    """Degenerate landmarks still give a crop of the right size."""
+    alignment = ALIGNMENTS["arcface-112"]
+    assert align(astronaut, np.full((5, 2), 7, np.float32), alignment).shape == (112, 112, 3)
+
+
+def test_very_wide_photograph() -> None:
+    """A photograph wider than 16-bit coordinates is warped too."""
+    wide = np.zeros((200, 40_000, 3), np.uint8)
+    wide[:, 39_000:] = 200
+    alignment = ALIGNMENTS["arcface-112"]
+    crop = align(wide, alignment.points + np.float32([39_500, 20]), alignment)
+    assert (crop == 200).all()

@@ -1,0 +1,50 @@
+"""A session runs batches, whether the file allows them or not."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from facegrid.vision.manifest import PackError
+from facegrid.vision.session import Session
+
+
+def doubling_model(path: Path, batch: int | str) -> Path:
+    """A model with the outputs 2x and the sum of each row."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Add", ["x", "x"], ["double"]),
+            helper.make_node("ReduceSum", ["x", "axis"], ["sum"]),
+        ],
+        "doubling",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3])],
+        [
+            helper.make_tensor_value_info("double", TensorProto.FLOAT, [batch, 3]),
+            helper.make_tensor_value_info("sum", TensorProto.FLOAT, [batch, 1]),
+        ],
+        [helper.make_tensor("axis", TensorProto.INT64, [1], [1])],
+    )
+    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+@pytest.mark.parametrize(("batch", "dynamic"), [(1, False), ("N", True)])
+@pytest.mark.parametrize("count", [1, 4])
+def test_batch(tmp_path: Path, batch: int | str, dynamic: bool, count: int) -> None:
+    """The outputs are those of each item, in order, also where the file's batch is fixed at one."""
+    session = Session(doubling_model(tmp_path / "m.onnx", batch), threads=1)
+    rows = np.arange(3 * count, dtype=np.float32).reshape(count, 3)
+    double, total = session.run(rows)
+    assert session.batch_is_dynamic is dynamic
+    assert [shape[-1] for shape in session.output_shapes] == [3, 1]
+    np.testing.assert_array_equal(double, 2 * rows)
+    np.testing.assert_array_equal(total[:, 0], rows.sum(axis=1))
+
+
+def test_not_a_model(tmp_path: Path) -> None:
+    """A file that is no model is named, without the folder that it lies in."""
+    (tmp_path / "broken.onnx").write_bytes(b"not a model")
+    with pytest.raises(PackError, match=r"^broken\.onnx does not load .* build the file again"):
+        Session(tmp_path / "broken.onnx", threads=1)
