@@ -32,6 +32,7 @@ class House:
     """All use cases over one folder."""
 
     vision: FakeVision
+    extract: Extract
     records: StoredRecords
     index: ResidentIndex
     projection: Projection
@@ -104,6 +105,7 @@ def build_house(folder: Path, vision: FakeVision) -> House:
     galleries = Galleries(records, projection, extract)
     return House(
         vision,
+        extract,
         records,
         index,
         projection,

@@ -121,6 +121,8 @@ async def test_a_row_with_a_known_key_is_overwritten(index: Index, gallery: str)
     (hits,) = await index.search(gallery, new[None], 10)
     assert keys(hits) == ["e1/0", "e2/0"]
     assert (hits[0].subject_id, hits[0].score) == ("t", pytest.approx(1.0))
+    (hits,) = await index.search(gallery, middle[None], 10)
+    assert sorted(hit.score for hit in hits) == pytest.approx(sorted([middle @ old, middle @ new]), abs=2e-6)
 
 
 async def test_removed_encounters_are_not_found(index: Index, gallery: str) -> None:

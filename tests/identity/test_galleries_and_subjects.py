@@ -112,7 +112,7 @@ async def test_a_deletion_broken_off_is_finished_at_start(house: House, tmp_path
     await house.records.unname_gallery("g", call("DeleteGallery"))
     house.close()
     restarted = build_house(tmp_path, FakeVision())
-    await restarted.galleries.load()
+    await restarted.galleries.recover()
     assert not list(tmp_path.rglob("source"))
     restarted.close()
 

@@ -22,6 +22,7 @@ def toml(value: Any) -> str:
 
 
 def read(folder: Path, data: dict[str, Any]) -> Manifest:
+    """Write a manifest and read it."""
     path = folder / "manifest.toml"
     path.write_text("\n".join(f"{key} = {toml(value)}" for key, value in data.items()), "utf-8")
     return read_manifest(path)

@@ -12,7 +12,7 @@ from facegrid.vision.packs import PackFolder
 
 @pytest.fixture
 def packs_root(open_pack_root: Path, tmp_path: Path) -> Path:
-    """A copy of the open pack that a test may spoil."""
+    """Return a copy of the open pack that a test may spoil."""
     shutil.copytree(open_pack_root, tmp_path, dirs_exist_ok=True)
     return tmp_path
 

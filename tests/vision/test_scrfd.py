@@ -19,10 +19,12 @@ class StagedScrfd:
     output_shapes = [(None, width) for width in (1, 1, 1, 4, 4, 4, 10, 10, 10)]  # noqa: RUF012 never changed
 
     def __init__(self, *finds: tuple[int, int, int, int, float, float]) -> None:
+        """Stage the finds."""
         self.finds = finds
         self.seen = np.empty(0, np.float32)
 
     def run(self, batch: Floats) -> list[Floats]:
+        """Return the staged finds as SCRFD states them."""
         self.seen = batch
         cells = [SIZE // stride for stride in (8, 16, 32)]
         outputs = [np.zeros((2 * n * n, width), np.float32) for width in (1, 4, 10) for n in cells]
@@ -35,6 +37,7 @@ class StagedScrfd:
 
 
 def detector(session: StagedScrfd) -> ScrfdDetector:
+    """Return the detector under test."""
     return ScrfdDetector(session, input_size=SIZE, score_threshold=0.5, overlap_threshold=0.4)
 
 
@@ -48,7 +51,7 @@ def test_decoding(height: int, width: int, scale: float) -> None:
         (24 / scale, 8 / scale, 16 / scale, 16 / scale)
     )
     offsets = np.arange(10).reshape(5, 2) / 10 * 16
-    np.testing.assert_allclose(face.landmarks, (offsets + [32, 16]) / scale, rtol=1e-5)
+    np.testing.assert_allclose(face.landmarks, (offsets + np.array([32, 16])) / scale, rtol=1e-5)
     assert face.detection_score == pytest.approx(0.9)
     assert face.landmarks.dtype == np.float32
 

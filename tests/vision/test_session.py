@@ -12,7 +12,7 @@ from facegrid.vision.session import Session
 
 
 def doubling_model(path: Path, batch: int | str) -> Path:
-    """A model with the outputs 2x and the sum of each row."""
+    """Write a model with the outputs 2x and the sum of each row."""
     graph = helper.make_graph(
         [
             helper.make_node("Add", ["x", "x"], ["double"]),

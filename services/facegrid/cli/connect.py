@@ -1,14 +1,15 @@
 """Where a command's calls go: a server, or a runtime in this process for the command's time."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from facegrid.cli.failures import fail
 from facegrid.cli.serve import local_runtime
-from facegrid.client import Client
+from facegrid.client import CallFailed, Client
 
 Server = Annotated[
     str,
@@ -33,10 +34,12 @@ Data = Annotated[
 
 @contextmanager
 def connected(server: str, data: Path | None) -> Iterator[Client]:
-    """Yield a client of the server, or of a runtime on a Unix socket where no server is named."""
-    if server:
-        with Client(server) as client:
+    """Yield a client of the server, or of a runtime on a Unix socket where no server is named.
+
+    A call that fails in the block becomes the command's error: a sentence and exit code 1.
+    """
+    with nullcontext(server) if server else local_runtime(data) as target, Client(target) as client:
+        try:
             yield client
-        return
-    with local_runtime(data) as target, Client(target) as client:
-        yield client
+        except CallFailed as failure:
+            fail(str(failure))

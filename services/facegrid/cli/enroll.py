@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from facegrid.cli.connect import Data, Server, connected
@@ -76,7 +75,7 @@ def _jobs(paths: list[Path], subject: str) -> list[tuple[str, Path]]:
         return [(subject, file) for path in paths for file in ([path] if path.is_file() else _files(path))]
     for path in paths:
         if path.is_file():
-            raise click.UsageError(f"{path} is a file: say whom it shows with --subject ID, or name a folder")
+            raise typer.BadParameter(f"{path} is a file: say whom it shows with --subject, or name a folder")
     jobs = [
         (folder.name, file)
         for path in paths
@@ -85,7 +84,7 @@ def _jobs(paths: list[Path], subject: str) -> list[tuple[str, Path]]:
         for file in _files(folder)
     ]
     if not jobs:
-        raise click.UsageError("no photographs found; a folder holds one folder for each subject")
+        raise typer.BadParameter("no photographs found; a folder holds one folder for each subject")
     return jobs
 
 

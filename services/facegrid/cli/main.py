@@ -1,6 +1,5 @@
 """The command line: a client of the gRPC API, and the door to the server and its model packs."""
 
-import click
 import typer
 
 from facegrid.cli.enroll import enroll
@@ -8,10 +7,11 @@ from facegrid.cli.galleries import gallery_app, subject_app
 from facegrid.cli.models import models_app
 from facegrid.cli.recognise import detect, identify, verify
 from facegrid.cli.serve import serve
-from facegrid.client import CallFailed
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Facegrid: enrol people from photographs, verify and identify them.",
 )
@@ -20,12 +20,3 @@ for command in (enroll, identify, verify, detect, serve):
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(subject_app, name="subject")
 app.add_typer(models_app, name="models")
-
-
-def main() -> None:
-    """Run the command line; a call that failed is a sentence and exit code 1."""
-    try:
-        app()
-    except CallFailed as failure:
-        click.echo(f"Error: {failure}", err=True)
-        raise SystemExit(1) from None

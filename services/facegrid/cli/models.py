@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from facegrid.cli.output import AsJson
 from facegrid.cli.serve import configuration_errors, settings
@@ -33,13 +32,16 @@ def list_models(as_json: AsJson = False, models: Models = None) -> None:
         for pack in packs:
             typer.echo(json.dumps(pack))
         return
-    table = Table("Pack", "Detector", "Template version", "Numbers", "Verify", "Identify", "Licence")
+    table = Table(
+        "Pack", "Detector", Column("Template version", overflow="fold"), "Numbers", "Verify", "Identify"
+    )
+    table.add_column("Licence", overflow="fold")
     for pack in packs:
         keys = ("pack", "detector", "template_version", "dimension", "verify_threshold", "identify_threshold")
         table.add_row(*(str(pack[key]) for key in (*keys, "licence")))
     Console().print(table)
     if not packs:
-        click.echo("no pack is installed; build the open one with: facegrid models build open", err=True)
+        typer.echo("no pack is installed; build the open one with: facegrid models build open", err=True)
 
 
 @models_app.command("verify")
@@ -53,7 +55,7 @@ def verify_models(
     with configuration_errors():
         reports = verify_packs(settings(models=models).models, pack)
     for file, problem in reports:
-        click.echo(f"{file}: {problem or 'ok'}")
+        typer.echo(f"{file}: {problem or 'ok'}")
     if any(problem for _, problem in reports):
         raise typer.Exit(1)
 
@@ -67,7 +69,7 @@ def build_model(
     from facegrid.serving.packs import build_open_pack  # noqa: PLC0415  # heavy: only where it is used
 
     if pack != "open":
-        raise click.UsageError(f"{pack!r} cannot be built; the pack that can is 'open'")
+        raise typer.BadParameter(f"{pack!r} cannot be built; the pack that can is 'open'")
     with configuration_errors():
         folder = build_open_pack(settings(models=models).models)
-    click.echo(f"pack open is in {folder}")
+    typer.echo(f"pack open is in {folder}")

@@ -7,7 +7,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -73,7 +72,7 @@ def detect(
         def work(path: Path) -> list[SeenFace]:
             return [SeenFace(face) for face in client.detect(path.read_bytes()).faces]
 
-        _recognise(photographs, work, "Detecting", draw, as_json)
+        _recognise(photographs, work, "Detecting", draw, as_json, searched=())
 
 
 def identify(
@@ -110,9 +109,9 @@ def verify(
 ) -> None:
     """Say whether two photographs, or a photograph and a subject, show the same person."""
     if bool(gallery) != bool(subject):
-        raise click.UsageError("--gallery and --subject go together")
+        raise typer.BadParameter("--gallery and --subject go together")
     if not gallery and len(photographs) != 2:  # noqa: PLR2004  # A and B
-        raise click.UsageError("name two photographs, or --gallery and --subject")
+        raise typer.BadParameter("name two photographs, or --gallery and --subject")
     with connected(server, data) as client:
         if gallery:
             client.get_subject(gallery, subject)
@@ -187,9 +186,10 @@ def _recognise(
     title: str,
     draw: Path | None,
     as_json: bool,
+    searched: Sequence[str] = ("Decision", "Candidates"),
 ) -> None:
     annotator = Annotator(draw) if draw else None
-    table = Table("Photograph", "Face", "Eyes apart", "Decision", "Candidates")
+    table = Table("Photograph", "Face", "Detection", "Eyes apart", *searched)
     failures = []
     for outcome in for_each(photographs, work, title):
         faces = outcome.answer or []
@@ -200,7 +200,7 @@ def _recognise(
         if as_json:
             typer.echo(json.dumps(_photograph_json(outcome)))
         for one in faces:
-            table.add_row(*_row(outcome.item, one))
+            table.add_row(*_row(outcome.item, one)[: len(table.columns)])
     if not as_json:
         Console().print(table)
     if draw and len(failures) < len(photographs):
@@ -225,7 +225,8 @@ def _row(path: Path, seen: SeenFace) -> list[str]:
     return [
         escape(path.name),
         f"{box.width:.0f}×{box.height:.0f} at {box.x:.0f},{box.y:.0f}",
+        f"{seen.face.detection_score:.2f}",
         f"{eyes:.0f} px",
-        f"[{colour}]{seen.decision.replace('_', ' ')}[/]" if seen.decision else "",
+        f"[{colour}]{seen.decision.replace('_', ' ')}[/]",
         candidates,
     ]

@@ -7,9 +7,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
+from facegrid.cli.failures import fail
 from facegrid.domain.errors import ConfigurationError
 from facegrid.log import configure_log
 from facegrid.settings import Settings
@@ -72,4 +72,4 @@ def configuration_errors() -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
-        raise click.ClickException(str(error)) from None
+        fail(str(error))

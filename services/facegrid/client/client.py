@@ -80,6 +80,18 @@ class Client:
         """Find the faces of a photograph."""
         return self._call(self._faces.Detect, face_pb.DetectRequest(photograph=photograph))
 
+    def extract(
+        self,
+        photograph: bytes,
+        *,
+        faces: pb.FaceSelection.ValueType = pb.FACE_SELECTION_EXACTLY_ONE,
+        pack: str = "",
+    ) -> face_pb.ExtractResponse:
+        """Make a template of each face that is meant."""
+        return self._call(
+            self._faces.Extract, face_pb.ExtractRequest(photograph=photograph, faces=faces, pack=pack)
+        )
+
     def compare(
         self,
         first: bytes,

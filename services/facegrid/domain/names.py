@@ -11,7 +11,7 @@ _SHOWN = 40
 def check_name(value: str, field: str) -> str:
     """Return the name unchanged. Raises InvalidField that names the field and the rule."""
     if not value:
-        raise InvalidField(f"{field} is missing", field=field)
+        raise InvalidField(f"{field} is missing; it is required", field=field)
     if not _NAME.fullmatch(value):
         shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}… ({len(value)} characters)"
         raise InvalidField(

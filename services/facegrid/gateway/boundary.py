@@ -3,7 +3,7 @@
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 from uuid import uuid4
 
 import grpc
@@ -16,7 +16,7 @@ from facegrid.gateway.status import internal_status, rich_status, status_code
 _SERVICES = "/facegrid.v1."
 _FRAMES_LOGGED = 4
 
-_MethodHandler = grpc.RpcMethodHandler[Any, Any]
+_MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 _Handler = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
 
 
@@ -31,9 +31,9 @@ class Boundary(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_MethodHandler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_MethodHandler]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _MethodHandler | None:
+    ) -> _MethodHandler:
         """Return the method's handler, wrapped."""
         handler = await continuation(handler_call_details)
         if handler is None or not handler_call_details.method.startswith(_SERVICES):

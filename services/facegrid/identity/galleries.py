@@ -62,10 +62,13 @@ class Galleries:
         )
         return await self._status(await asyncio.shield(self._records.create_gallery(gallery, call)), call)
 
-    async def load(self) -> None:
-        """Finish the deletions that a crash broke off, then fill the index of each gallery."""
+    async def recover(self) -> None:
+        """Finish the deletions and creations that a crash broke off; before the first call only."""
         for gallery_id in await self._records.nameless_galleries():
             await self._remove(gallery_id)
+
+    async def fill(self) -> None:
+        """Fill the index of each gallery."""
         page, token = await self.list(_LARGEST_PAGE, "")
         while page:
             for gallery in page:

@@ -5,12 +5,13 @@ import ipaddress
 import signal
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 
 import structlog
 
 from facegrid.domain.errors import ConfigurationError
+from facegrid.gateway.server import GatewayServer
 from facegrid.serving.wiring import build_application
 from facegrid.settings import Settings
 from facegrid.storage.files import FolderLock
@@ -66,23 +67,20 @@ class LocalRuntime:
 
 @asynccontextmanager
 async def _running(settings: Settings, listen: str) -> AsyncIterator[str]:
-    with FolderLock(settings.data, listen):
-        application = build_application(settings)
+    with FolderLock(settings.data) as lock, closing(build_application(settings)) as application:
+        await application.recover()
+        address = await _listen(application.server, listen)
+        lock.announce(address)
         try:
-            address = await _listen(application.server.start, listen)
-            try:
-                await application.galleries.load()
-                await application.server.set_serving(serving=True)
-                yield address
-            finally:
-                await application.server.stop(settings.drain_s)
+            await application.load()
+            yield address
         finally:
-            application.close()
+            await application.server.stop(settings.drain_s)
 
 
-async def _listen(start: Callable[[str], Awaitable[int]], listen: str) -> str:
+async def _listen(server: GatewayServer, listen: str) -> str:
     try:
-        port = await start(listen)
+        port = await server.start(listen)
     except RuntimeError:
         raise ConfigurationError(
             f"cannot listen on {listen}: it is in use, or no address of this machine"

@@ -12,7 +12,7 @@ __all__ = ["build_open_pack", "describe_packs", "verify_packs"]
 
 def describe_packs(models: Path) -> list[dict[str, Any]]:
     """Return what each installed pack says of itself. Raises ConfigurationError."""
-    folder = PackFolder(models, threads=1)
+    folder = PackFolder(models)
     described = []
     for manifest in map(folder.manifest, folder.names()):
         pack = manifest.pack
@@ -32,7 +32,7 @@ def describe_packs(models: Path) -> list[dict[str, Any]]:
 
 def verify_packs(models: Path, name: str) -> list[tuple[str, str]]:
     """Return (file, problem) for each file of a pack, or of all packs. Raises ConfigurationError."""
-    folder = PackFolder(models, threads=1)
+    folder = PackFolder(models)
     try:
         return [
             (f"{pack}/{report.path}", report.problem)

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 
+from facegrid.domain.errors import ConfigurationError, PackNotFound, Unavailable
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
@@ -36,6 +37,27 @@ class Application:
     engine: VisionEngine
     records: StoredRecords
     index: Index
+    default_pack: str
+
+    async def recover(self) -> None:
+        """Do what must be done before the first call. Raises ConfigurationError."""
+        try:
+            self.engine.pack(self.default_pack)
+            await self.galleries.recover()
+        except PackNotFound as error:
+            build = "; build it with: facegrid models build open" if self.default_pack == "open" else ""
+            raise ConfigurationError(f"{error.message}{build}") from None
+        except Unavailable as error:
+            raise ConfigurationError(error.message) from None
+
+    async def load(self) -> None:
+        """Warm the default pack, fill the indexes, then say SERVING. Raises ConfigurationError."""
+        try:
+            await self.engine.warm(self.default_pack)
+            await self.galleries.fill()
+        except Unavailable as error:
+            raise ConfigurationError(error.message) from None
+        await self.server.set_serving(serving=True)
 
     def close(self) -> None:
         """Stop the threads of the adapters."""
@@ -47,7 +69,7 @@ class Application:
 def build_application(settings: Settings) -> Application:
     """Compose the one-process service. Raises ConfigurationError."""
     engine = VisionEngine(
-        PackFolder(settings.models, threads=1),
+        PackFolder(settings.models),
         PhotographLimits(settings.max_photograph_bytes, settings.max_photograph_pixels),
         workers=os.cpu_count() or 1,
     )
@@ -66,7 +88,7 @@ def build_application(settings: Settings) -> Application:
         ),
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
-    return Application(server, galleries, engine, records, index)
+    return Application(server, galleries, engine, records, index, settings.pack)
 
 
 def _index(settings: Settings) -> Index:

@@ -12,23 +12,21 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+from facegrid.domain.errors import ConfigurationError
 from facegrid.storage.objects import ObjectMissing, check_key
 
 _PRIVATE_FOLDER = 0o700
 
 
-class FolderInUse(Exception):
+class FolderInUse(ConfigurationError):
     """Another process works in the folder; the message, for operators, says which."""
 
 
 class FolderLock:
     """Makes a folder this process's own until it is closed or the process ends, however it ends."""
 
-    def __init__(self, folder: Path, address: str = "") -> None:
-        """Lock the folder for a server at `address`, or for another command where that is empty.
-
-        Raises FolderInUse.
-        """
+    def __init__(self, folder: Path) -> None:
+        """Lock the folder, which is made where it is missing. Raises FolderInUse."""
         folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
         self._file = os.fdopen(os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600), "r+")
         try:
@@ -38,9 +36,7 @@ class FolderLock:
                 raise FolderInUse(
                     f"{folder} is in use by {_owner(self._file.read())}; stop it first"
                 ) from None
-        self._file.truncate()
-        json.dump({"pid": os.getpid(), "address": address}, self._file)
-        self._file.flush()
+        self.announce("")
 
     def __enter__(self) -> Self:
         """Return the lock, which is held already."""
@@ -49,6 +45,13 @@ class FolderLock:
     def __exit__(self, *exception: object) -> None:
         """Release the lock."""
         self.close()
+
+    def announce(self, address: str) -> None:
+        """Say at which address this process serves; empty for a command that does not."""
+        self._file.seek(0)
+        self._file.truncate()
+        json.dump({"pid": os.getpid(), "address": address}, self._file)
+        self._file.flush()
 
     def close(self) -> None:
         """Release the lock."""

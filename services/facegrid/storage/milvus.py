@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -130,10 +131,19 @@ def _is_folder(uri: str) -> bool:
 def _connect(uri: str, token: str) -> Any:
     from pymilvus import MilvusClient  # noqa: PLC0415  takes seconds
 
+    _log_as_the_process_does()
     if not _is_folder(uri):
         return MilvusClient(uri, token=token, timeout=_TIMEOUT_S)
     Path(uri).mkdir(mode=0o700, parents=True, exist_ok=True)
     return MilvusClient(str(_lite_data(uri)), timeout=_TIMEOUT_S)
+
+
+def _log_as_the_process_does() -> None:
+    library = logging.getLogger("pymilvus")
+    library.handlers.clear()
+    library.propagate = True
+    # Milvus Lite serves from this process and lacks calls; grpc logs each such answer as an error.
+    logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
 
 
 def _lite_data(uri: str) -> Path:
@@ -200,7 +210,7 @@ def _keys(client: Any, collection: str) -> set[str]:
 
 
 def _upsert(client: Any, alias: str, rows: Sequence[IndexRow]) -> None:
-    latest = {row.key: row for row in rows}  # a key twice in one call may be stored twice
+    latest = {row.key: row for row in rows}  # Milvus 2.3 keeps both rows of one call
     for chunk in _chunks(list(latest.values())):
         data = [
             {

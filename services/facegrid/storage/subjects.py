@@ -96,18 +96,29 @@ class StoredSubjects:
         return _folder(prefix, self._store.keys(prefix))
 
     def describe(self, folder: SubjectFolder, *, with_encounters: bool) -> Subject | None:
-        """Return a subject; None where no encounter of it is active."""
+        """Return a subject; None where no encounter of it is active.
+
+        Where an object goes while it is read, the folder is listed again: a reader meets a replacement's
+        old state or its new one, and nothing between.
+        """
+        while True:
+            try:
+                return self._describe(folder, with_encounters=with_encounters)
+            except ObjectMissing:
+                folder = _folder(folder.prefix, self._store.keys(folder.prefix))
+
+    def _describe(self, folder: SubjectFolder, *, with_encounters: bool) -> Subject | None:
         try:
             head = read(self._store, f"{folder.prefix}subject.json", _parse_subject)
         except ObjectMissing:
             head = None
-        active = self._active(folder)
+        marked = self._marked(folder)
+        gone = self._gone(marked)
+        active = [one for one in marked if one.encounter_id not in gone]
         if not active:
             return None
         if head is None:
-            raise UnreadableObject(
-                f"the object {folder.prefix}subject.json is missing; restore it from a backup"
-            )
+            raise _missing(f"{folder.prefix}subject.json")
         filled = self._fill(folder, active) if with_encounters else ()
         return Subject(*head, tuple(sorted(filled, key=lambda one: (one.created, one.revision))))
 
@@ -160,47 +171,40 @@ class StoredSubjects:
 
     def _marked(self, folder: SubjectFolder) -> list[Encounter]:
         """Return all encounters that have a mark, in the order of their commits."""
-        found = (self._read_mark(folder, encounter_id) for encounter_id in folder.committed)
-        return sorted((one for one in found if one), key=lambda one: one.revision)
+        found = [self._read_mark(folder, encounter_id) for encounter_id in folder.committed]
+        return sorted(found, key=lambda one: one.revision)
 
-    def _read_mark(self, folder: SubjectFolder, encounter_id: str) -> Encounter | None:
+    def _read_mark(self, folder: SubjectFolder, encounter_id: str) -> Encounter:
         parse = partial(parse_encounter, version=self._gallery.template_version)
-        try:
-            return read(self._store, mark_key(folder.prefix, encounter_id), parse)
-        except ObjectMissing:  # erased since the folder was listed
-            return None
+        return read(self._store, mark_key(folder.prefix, encounter_id), parse)
 
     def _gone(self, marked: Sequence[Encounter]) -> set[str]:
         replaced = {encounter_id for one in marked for encounter_id in one.replaces}
         return replaced | {one.encounter_id for one in marked if one.encounter_id in self._buried}
 
-    def _active(self, folder: SubjectFolder) -> list[Encounter]:
-        marked = self._marked(folder)
-        gone = self._gone(marked)
-        return [one for one in marked if one.encounter_id not in gone]
-
     def _fill(self, folder: SubjectFolder, encounters: Sequence[Encounter]) -> list[Encounter]:
-        return [filled for one in encounters if (filled := self._with_templates(folder, one))]
+        return [self._with_templates(folder, one) for one in encounters]
 
-    def _with_templates(self, folder: SubjectFolder, encounter: Encounter) -> Encounter | None:
+    def _with_templates(self, folder: SubjectFolder, encounter: Encounter) -> Encounter:
+        keys = [
+            _template_key(folder.prefix, encounter.encounter_id, number, sample.template.version)
+            for number, sample in enumerate(encounter.samples)
+        ]
         try:
-            vectors = [
-                self._vector(
-                    _template_key(folder.prefix, encounter.encounter_id, number, sample.template.version)
-                )
-                for number, sample in enumerate(encounter.samples)
-            ]
+            return with_vectors(encounter, [self._vector(key) for key in keys])
         except ObjectMissing as missing:
-            if self._read_mark(folder, encounter.encounter_id) is None:
-                return None
-            raise UnreadableObject(f"the object {missing} is missing; restore it from a backup") from None
-        return with_vectors(encounter, vectors)
+            self._read_mark(folder, encounter.encounter_id)  # raises where the encounter was erased meanwhile
+            raise _missing(str(missing)) from None
 
     def _vector(self, key: str) -> Floats:
         data = self._store.get(key)
         if len(data) != 4 * self._gallery.dimension:
             raise UnreadableObject(f"the object {key} is damaged; restore it from a backup")
         return np.frombuffer(data, "<f4").astype(np.float32)
+
+
+def _missing(key: str) -> UnreadableObject:
+    return UnreadableObject(f"the object {key} is missing; restore it from a backup")
 
 
 def _folder(prefix: str, keys: Iterator[str]) -> SubjectFolder:

@@ -43,6 +43,10 @@ class VisionEngine:
             self._known[name] = self._folder.manifest(name).pack
         return self._known[name]
 
+    async def warm(self, pack: str) -> None:
+        """Load a pack before its first call. Raises PackNotFound and PackError."""
+        await self._run(lambda: self._load(pack))
+
     async def detect(self, photograph: bytes, pack: str, alignments: Sequence[str]) -> Detection:
         """Decode the photograph, find its faces, rate them and cut one crop for each face and alignment.
 

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from facegrid.domain.alignment import ALIGNMENTS, Alignment
-from facegrid.domain.errors import InvalidField
+from facegrid.domain.errors import ConfigurationError, InvalidField
 from facegrid.domain.faces import Floats
 from facegrid.domain.names import check_name
 from facegrid.domain.packs import Pack, Threshold, Thresholds, ThresholdSource
@@ -26,7 +26,7 @@ _Numbers = Annotated[tuple[float, ...], Field(strict=False)]  # TOML's arrays ar
 _REMEDIES = {"missing": "add this key", "extra_forbidden": "remove this key or correct its spelling"}
 
 
-class PackError(Exception):
+class PackError(ConfigurationError):
     """A model pack that cannot be used; the sentence names the file and what the operator should do."""
 
 

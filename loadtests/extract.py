@@ -1,0 +1,138 @@
+"""Photographs a second through Extract, where the time goes, and insightface 2.1 on the same files in turn.
+
+Run with `make bench`. FACEGRID_TEST_ASSETS names a folder with faces/ and models/, whose SCRFD and ArcFace
+files both sides run; without it the open pack is measured alone, on a photograph of scikit-image.
+"""
+
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+
+from facegrid.client import CallFailed, Client
+from facegrid.domain.alignment import ALIGNMENTS
+from facegrid.serving.local import LocalRuntime
+from facegrid.serving.packs import build_open_pack
+from facegrid.settings import Settings
+from facegrid.v1.types_pb2 import FACE_SELECTION_ALL
+from facegrid.vision.align import align
+from facegrid.vision.decode import PhotographLimits, decode
+from facegrid.vision.packs import PackFolder
+from insightface_reference import InsightfaceReference
+
+_ROUNDS = 5
+_CALLERS = 4
+_STEPS = ("decode", "detect", "align", "embed")
+
+
+def main() -> None:
+    """Measure the packs that can be measured here."""
+    assets = Path(os.environ.get("FACEGRID_TEST_ASSETS", ""))
+    with tempfile.TemporaryDirectory() as folder:
+        models = Path(folder, "models")
+        build_open_pack(models)
+        if (assets / "faces").is_dir():
+            photographs = sorted(
+                path for path in (assets / "faces").iterdir() if path.suffix in {".jpg", ".jpeg", ".png"}
+            )
+            reference = InsightfaceReference(*_make_insightface_pack(models, assets / "models"))
+            measure(Path(folder), "insightface", photographs, reference)
+        else:
+            photographs = [Path(skimage.data.__file__).parent / "astronaut.png"] * 10
+        measure(Path(folder), "open", photographs, None)
+
+
+def measure(folder: Path, pack: str, photographs: list[Path], reference: InsightfaceReference | None) -> None:
+    """Run every way over all photographs, one way after the other, and print the medians."""
+    settings = Settings(data=folder / f"data-{pack}", models=folder / "models", pack=pack)
+    with _running(settings) as client, ThreadPoolExecutor(_CALLERS) as pool:
+
+        def extract(path: Path) -> None:
+            try:
+                client.extract(path.read_bytes(), faces=FACE_SELECTION_ALL)
+            except CallFailed as failure:
+                if failure.reason != "NO_FACE_FOUND":
+                    raise
+
+        ways: dict[str, Callable[[], object]] = {
+            "Extract, one caller": lambda: [extract(path) for path in photographs],
+            f"Extract, {_CALLERS} callers": lambda: list(pool.map(extract, photographs)),
+        }
+        if reference:
+            ways = {"insightface 2.1": lambda: [reference.extract(path) for path in photographs]} | ways
+        seconds = {name: statistics.median(times) for name, times in _in_turn(ways).items()}
+    print(f"\npack {pack}: {len(photographs)} photographs, median of {_ROUNDS} rounds in turn")
+    first = next(iter(seconds.values()))
+    for name, value in seconds.items():
+        print(f"  {name:<20} {len(photographs) / value:6.1f} photographs/s   ratio {first / value:.2f}")
+    _print_split(folder / "models", pack, photographs, seconds["Extract, one caller"])
+
+
+def _make_insightface_pack(models: Path, assets: Path) -> list[Path]:
+    folder = models / "insightface"
+    folder.mkdir()
+    shutil.copy(Path(__file__).with_name("insightface.toml"), folder / "manifest.toml")
+    manifest = PackFolder(models).manifest("insightface")
+    for file in manifest.files:
+        shutil.copy(assets / file.path, folder)
+    return [folder / file.path for file in manifest.files]
+
+
+@contextmanager
+def _running(settings: Settings) -> Iterator[Client]:
+    runtime = LocalRuntime(settings)
+    try:
+        yield Client(runtime.start())
+    finally:
+        runtime.stop()
+
+
+def _in_turn(ways: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = defaultdict(list)
+    for number in range(_ROUNDS + 1):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            if number:  # the first round warms up
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def _print_split(models: Path, pack: str, photographs: list[Path], whole: float) -> None:
+    loaded = PackFolder(models).load(pack)
+    rounds: dict[str, list[float]] = defaultdict(list)
+    for _ in range(_ROUNDS):
+        spent: dict[str, float] = defaultdict(float)
+        for path in photographs:
+            marks = [time.perf_counter()]
+            pixels = decode(path.read_bytes(), PhotographLimits())
+            marks.append(time.perf_counter())
+            faces = loaded.detector.detect(pixels)
+            marks.append(time.perf_counter())
+            crops = [align(pixels, face.landmarks, ALIGNMENTS[loaded.pack.alignment]) for face in faces]
+            marks.append(time.perf_counter())
+            if crops:
+                loaded.embedder.embed(np.stack(crops))
+            marks.append(time.perf_counter())
+            for name, (begin, end) in zip(_STEPS, pairwise(marks), strict=True):
+                spent[name] += end - begin
+        for name, value in spent.items():
+            rounds[name].append(value)
+    split = {name: statistics.median(values) for name, values in rounds.items()}
+    split["the rest"] = whole - sum(split.values())
+    shares = ", ".join(f"{name} {100 * value / whole:.0f} %" for name, value in split.items())
+    print(f"  of one caller's time: {shares}")
+
+
+if __name__ == "__main__":
+    main()

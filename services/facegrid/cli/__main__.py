@@ -1,0 +1,5 @@
+"""`python -m facegrid.cli` is `facegrid`."""
+
+from facegrid.cli.main import app
+
+app()

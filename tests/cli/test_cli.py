@@ -1,0 +1,192 @@
+"""The command line as a user runs it, on the in-process runtime and on photographs that packages carry."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from facegrid.cli.main import app
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, open_pack_root: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that runs a command on a data folder of the test's own."""
+    monkeypatch.setenv("FACEGRID_MODELS", str(open_pack_root))
+    monkeypatch.setenv("FACEGRID_DATA", str(tmp_path / "data"))
+
+    def run_one(*arguments: object, code: int = 0) -> Result:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert result.exit_code == code, result.output
+        return result
+
+    return run_one
+
+
+@pytest.fixture
+def people(tmp_path: Path, portrait: bytes, other_portrait: bytes) -> Path:
+    """Return a folder of two subjects with a photograph each."""
+    for subject, photograph in (("eileen", portrait), ("tom", other_portrait)):
+        (tmp_path / "people" / subject).mkdir(parents=True)
+        (tmp_path / "people" / subject / "one.png").write_bytes(photograph)
+    return tmp_path / "people"
+
+
+def _lines(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def _size(picture: Path) -> tuple[int, int]:
+    with Image.open(picture) as opened:
+        return opened.size
+
+
+def test_enrol_identify_and_delete(run: Run, people: Path, tmp_path: Path, six_people: bytes) -> None:
+    """A folder is enrolled; its people are found, others are not; what is deleted is gone."""
+    probes = [tmp_path / "mirrored.jpg", tmp_path / "six.jpg"]
+    with Image.open(people / "eileen" / "one.png") as photograph:
+        photograph.convert("RGB").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(probes[0])
+    probes[1].write_bytes(six_people)
+    run("gallery", "create", "g")
+    assert "enrolled 2, already there 0, failed 0" in run("enroll", "--gallery", "g", people).stdout
+
+    found = run("identify", "--gallery", "g", "--json", "--draw", tmp_path / "drawn", *probes)
+    mirrored, six = _lines(found)
+    assert mirrored["faces"][0]["candidates"][0]["subject"] == "eileen"
+    assert mirrored["faces"][0]["decision"] == "MATCH"
+    assert [face["decision"] for face in six["faces"]] == ["NO_MATCH"] * 6
+    assert all(face["candidates"] == [] for face in six["faces"])
+    assert _size(tmp_path / "drawn" / "six.annotated.jpg") == (1280, 886)
+
+    assert [line["subject"] for line in _lines(run("subject", "list", "--gallery", "g", "--json"))] == [
+        "eileen",
+        "tom",
+    ]
+    run("subject", "delete", "eileen", "--gallery", "g")
+    (mirrored,) = _lines(run("identify", "--gallery", "g", "--json", probes[0]))
+    assert mirrored["faces"][0]["decision"] == "NO_MATCH"
+    run("gallery", "delete", "g", "--yes")
+    assert _lines(run("gallery", "list", "--json")) == []
+
+
+def test_the_json_of_a_photograph_has_the_documented_shape(run: Run, people: Path) -> None:
+    """One object a photograph, with the keys that the README lists."""
+    run("gallery", "create", "g")
+    (line,) = _lines(run("identify", "--gallery", "g", "--json", people / "eileen" / "one.png"))
+    assert list(line) == ["photo", "faces", "error"]
+    (face,) = line["faces"]
+    assert list(face) == [
+        "box",
+        "landmarks",
+        "detection_score",
+        "quality",
+        "template_version",
+        "decision",
+        "threshold",
+        "candidates",
+    ]
+    assert len(face["box"]) == 4
+    assert [len(point) for point in face["landmarks"]] == [2] * 5
+    assert {one["measure"] for one in face["quality"]} == {"inter_eye_distance", "detection_score"}
+
+
+def test_enrolment_goes_on_past_bad_files_and_can_be_taken_up_again(run: Run, people: Path) -> None:
+    """Each bad file is named with its reason, the exit code is 1, and a second run enrols only the rest."""
+    (people / "tom" / "notes.txt").write_text("no photograph")
+    (people / "tom" / "empty.jpg").touch()
+    run("gallery", "create", "g")
+    first = run("enroll", "--gallery", "g", people, code=1)
+    assert "enrolled 2, already there 0, failed 2" in first.stdout
+    assert "notes.txt" in first.stderr
+    assert "empty.jpg" in first.stderr
+    assert first.stderr.count("INVALID_PHOTOGRAPH") == 2
+    for bad in ("notes.txt", "empty.jpg"):
+        (people / "tom" / bad).unlink()
+    assert "enrolled 0, already there 2, failed 0" in run("enroll", "--gallery", "g", people).stdout
+
+
+def test_one_subject_is_enrolled_by_id(run: Run, people: Path) -> None:
+    """Photographs after --subject are all of that person."""
+    run("gallery", "create", "g")
+    run("enroll", "--gallery", "g", "--subject", "collins", people / "eileen" / "one.png")
+    (shown,) = _lines(run("subject", "show", "collins", "--gallery", "g", "--json"))
+    (encounter,) = shown["encounters"]
+    assert encounter["samples"][0]["photograph_kept"]
+    assert "one.png" not in json.dumps(shown)
+
+
+def test_verify_two_photographs_and_a_claim(run: Run, people: Path) -> None:
+    """Both forms of verify say MATCH or NO_MATCH, with score and threshold."""
+    eileen, tom = people / "eileen" / "one.png", people / "tom" / "one.png"
+    assert run("verify", eileen, eileen).stdout.startswith("MATCH: score 1.000")
+    (compared,) = _lines(run("verify", eileen, tom, "--json"))
+    assert compared["decision"] == "NO_MATCH"
+    assert compared["score"] < compared["threshold"]
+    run("gallery", "create", "g")
+    run("enroll", "--gallery", "g", people)
+    claim = ("verify", "--gallery", "g", "--subject", "eileen", "--json")
+    true, false = _lines(run(*claim, eileen, tom))
+    assert true["faces"][0]["decision"] == "MATCH"
+    assert false["faces"][0]["decision"] == "NO_MATCH"
+
+
+def test_reading_goes_on_past_bad_files(run: Run, people: Path, tmp_path: Path) -> None:
+    """A bad photograph has its error in the JSON and at the end, and the exit code is 1."""
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"\xff\xd8\xff nothing")
+    result = run("detect", "--json", bad, tmp_path / "missing.jpg", people / "eileen" / "one.png", code=1)
+    broken, missing, good = _lines(result)
+    assert "INVALID_PHOTOGRAPH" in broken["error"]
+    assert "No such file" in missing["error"]
+    assert (len(good["faces"]), good["error"]) == (1, None)
+    assert "bad.jpg" in result.stderr
+
+
+def test_copies_are_legible_and_never_over_the_photograph(run: Run, people: Path) -> None:
+    """A small photograph is enlarged in its copy; a copy beside its photograph has another name."""
+    tom = people / "tom" / "one.png"
+    before = tom.read_bytes()
+    run("detect", tom, people / "eileen" / "one.png", "--draw", people / "tom")
+    assert tom.read_bytes() == before
+    assert _size(people / "tom" / "one.annotated.jpg") == (640, 640)
+    assert (people / "tom" / "one-2.annotated.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("gallery", "show", "none"), 1, "GALLERY_NOT_FOUND"),
+        (("gallery", "create", "../x"), 1, "INVALID_FIELD"),
+        (("subject", "show", "x", "--gallery", "none"), 1, "GALLERY_NOT_FOUND"),
+        (("identify", "--gallery", "none", "x.jpg"), 1, "GALLERY_NOT_FOUND"),
+        (("gallery", "create", "x", "--pack", "none"), 1, "PACK_NOT_FOUND"),
+        (("verify", "a.jpg"), 2, "two photographs"),
+        (("verify", "a.jpg", "--gallery", "g"), 2, "--subject"),
+        (("models", "build", "other"), 2, "open"),
+        (("gallery", "list", "--server", "127.0.0.1:1"), 1, "UNAVAILABLE"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence(
+    run: Run, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    """Errors name what is wrong, with exit code 1, or 2 for a wrong command line; never a stack trace."""
+    result = run(*arguments, code=code)
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_packs_are_listed_and_verified(run: Run, tmp_path: Path) -> None:
+    """The list shows licence and template version; verify finds a file that was changed."""
+    (pack,) = _lines(run("models", "list", "--json"))
+    assert pack["pack"] == "open"
+    assert run("models", "verify").stdout.count(": ok") == 4
+    assert run("models", "build", "open", "--models", tmp_path / "models").stdout.startswith(
+        "pack open is in"
+    )
+    (tmp_path / "models" / "open" / "pnet.onnx").write_bytes(b"changed")
+    assert "sha256" in run("models", "verify", "open", "--models", tmp_path / "models", code=1).stdout

@@ -1,0 +1,47 @@
+"""The gateway over a real channel, in front of the use cases with a fake vision."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from api import CALL_LIMIT, MESSAGE_LIMIT, Api
+from facegrid.gateway.face_servicer import FaceServicer
+from facegrid.gateway.gallery_servicer import GalleryServicer
+from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.server import GatewayServer, Servicers
+from facegrid.identity.compare import Compare
+from facegrid.v1.face_service_pb2_grpc import FaceServiceStub
+from facegrid.v1.gallery_service_pb2 import CreateGalleryRequest
+from facegrid.v1.gallery_service_pb2_grpc import GalleryServiceStub
+from facegrid.v1.identity_service_pb2_grpc import IdentityServiceStub
+from fakes import FakeVision
+from house import build_house
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    """Yield a server with an empty gallery "g"."""
+    house = build_house(tmp_path / "data", FakeVision())
+    servicers = Servicers(
+        FaceServicer(house.extract, Compare(house.extract)),
+        GalleryServicer(house.galleries, house.subjects),
+        IdentityServicer(house.enroll, house.verify, house.identify),
+    )
+    server = GatewayServer(servicers, MESSAGE_LIMIT, CALL_LIMIT)
+    port = await server.start("127.0.0.1:0")
+    await server.set_serving(serving=True)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        built = Api(
+            house,
+            channel,
+            server,
+            FaceServiceStub(channel),
+            GalleryServiceStub(channel),
+            IdentityServiceStub(channel),
+        )
+        await built.galleries.CreateGallery(CreateGalleryRequest(name="g"))
+        yield built
+    await server.stop(0)
+    house.close()

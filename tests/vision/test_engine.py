@@ -1,0 +1,90 @@
+"""The engine serves the ports of the use cases."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facegrid.domain.errors import InvalidPhotograph, PackNotFound, PhotographTooLarge
+from facegrid.vision.decode import PhotographLimits
+from facegrid.vision.engine import VisionEngine
+from facegrid.vision.packs import LoadedPack, PackFolder
+
+
+class CountingPacks(PackFolder):
+    """A folder of packs that counts how often it loads."""
+
+    loads = 0
+
+    def load(self, name: str) -> LoadedPack:
+        """Count, then load."""
+        self.loads += 1
+        return super().load(name)
+
+
+async def test_detect_and_embed(engine: VisionEngine, six_people: bytes) -> None:
+    """A photograph becomes faces with crops and quality, and their crops become templates."""
+    detection = await engine.detect(six_people, "open", ["arcface-112", "dlib-150"])
+    assert (detection.width, detection.height, len(detection.faces)) == (1280, 886, 6)
+    for face in detection.faces:
+        assert {name: crop.shape for name, crop in face.crops.items()} == {
+            "arcface-112": (112, 112, 3),
+            "dlib-150": (150, 150, 3),
+        }
+        assert [measure.measure for measure in face.quality] == ["inter_eye_distance", "detection_score"]
+    pack = engine.pack("open")
+    templates = await engine.embed(np.stack([face.crops[pack.alignment] for face in detection.faces]), "open")
+    assert [template.version for template in templates] == [pack.template_version] * 6
+    assert all(template.vector.shape == (pack.dimension,) for template in templates)
+
+
+async def test_errors(engine: VisionEngine, six_people: bytes) -> None:
+    """Unknown packs and wrong photographs raise the errors of the ports."""
+    with pytest.raises(PackNotFound):
+        engine.pack("other")
+    with pytest.raises(PackNotFound):
+        await engine.detect(six_people, "other", [])
+    with pytest.raises(PackNotFound):
+        await engine.embed(np.zeros((1, 150, 150, 3), np.uint8), "other")
+    with pytest.raises(InvalidPhotograph):
+        await engine.detect(b"not a photograph", "open", [])
+
+
+async def test_limits(open_pack_root: Path, six_people: bytes) -> None:
+    """The engine holds photographs against the limits that it was given."""
+    engine = VisionEngine(PackFolder(open_pack_root), PhotographLimits(max_pixels=1_000_000), workers=1)
+    with pytest.raises(PhotographTooLarge):
+        await engine.detect(six_people, "open", [])
+    engine.close()
+
+
+async def test_pack_is_loaded_once(open_pack_root: Path, six_people: bytes) -> None:
+    """Calls that come together share one load, and asking for the pack loads nothing."""
+    packs = CountingPacks(open_pack_root)
+    engine = VisionEngine(packs, PhotographLimits(), workers=4)
+    assert engine.pack("open").name == "open"
+    assert packs.loads == 0
+    found = await asyncio.gather(*(engine.detect(six_people, "open", []) for _ in range(4)))
+    assert packs.loads == 1
+    assert {len(detection.faces) for detection in found} == {6}
+    engine.close()
+
+
+async def test_warm(open_pack_root: Path, six_people: bytes) -> None:
+    """A warmed pack is not loaded again by its first call."""
+    packs = CountingPacks(open_pack_root)
+    engine = VisionEngine(packs, PhotographLimits(), workers=1)
+    await engine.warm("open")
+    assert packs.loads == 1
+    await engine.detect(six_people, "open", [])
+    assert packs.loads == 1
+    engine.close()
+
+
+async def test_closed_engine_refuses(open_pack_root: Path, six_people: bytes) -> None:
+    """After close no work is taken."""
+    engine = VisionEngine(PackFolder(open_pack_root), PhotographLimits(), workers=1)
+    engine.close()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        await engine.detect(six_people, "open", [])
