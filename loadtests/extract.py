@@ -21,6 +21,7 @@ import skimage.data
 
 from facegrid.client import CallFailed, Client
 from facegrid.domain.alignment import ALIGNMENTS
+from facegrid.log import configure_log
 from facegrid.serving.local import LocalRuntime
 from facegrid.serving.packs import build_open_pack
 from facegrid.settings import Settings
@@ -37,6 +38,7 @@ _STEPS = ("decode", "detect", "align", "embed")
 
 def main() -> None:
     """Measure the packs that can be measured here."""
+    configure_log(json=False, quiet=True)
     assets = Path(os.environ.get("FACEGRID_TEST_ASSETS", ""))
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder, "models")

@@ -15,6 +15,7 @@ import numpy as np
 from rich.progress import track
 
 from facegrid.client import Client
+from facegrid.log import configure_log
 from facegrid.serving.local import LocalRuntime
 from facegrid.serving.packs import build_open_pack
 from facegrid.settings import Settings
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--templates", type=int, default=10_000)
     parser.add_argument("--searches", type=int, default=500)
     options = parser.parse_args()
+    configure_log(json=False, quiet=True)
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data=Path(folder, "data"), models=Path(folder, "models"))
         build_open_pack(settings.models)
