@@ -15,6 +15,7 @@ class InsightfaceReference:
         warnings.filterwarnings("ignore", module="insightface")
         from insightface.model_zoo.arcface_onnx import ArcFaceONNX  # noqa: PLC0415  # warns at import
         from insightface.model_zoo.scrfd import SCRFD  # noqa: PLC0415
+
         self._detector, self._embedder = SCRFD(str(detector)), ArcFaceONNX(str(embedder))
         self._detector.prepare(-1, input_size=(640, 640), det_thresh=0.5)
 

@@ -4,15 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 _ROOT = Path(__file__).parents[2]
-_FILES = [
-    path
-    for folder in ("services", "tests", "loadtests")
-    for path in (_ROOT / folder).rglob("*.py")
-    if "v1" not in path.parts
-]
 
 
 def test_imports_point_one_way() -> None:
@@ -22,10 +14,15 @@ def test_imports_point_one_way() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-@pytest.mark.parametrize("path", _FILES, ids=[str(path.relative_to(_ROOT)) for path in _FILES])
-def test_no_file_is_over_300_lines(path: Path) -> None:
+def test_no_file_is_over_300_lines() -> None:
     """A file that grows beyond this has a second home to find."""
-    assert len(path.read_text("utf-8").splitlines()) <= 300
+    long = [
+        (str(path.relative_to(_ROOT)), lines)
+        for folder in ("services", "tests", "loadtests")
+        for path in (_ROOT / folder).rglob("*.py")
+        if "v1" not in path.parts and (lines := len(path.read_text("utf-8").splitlines())) > 300
+    ]
+    assert long == []
 
 
 def test_the_command_line_starts_without_the_heavy_libraries() -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from facegrid.domain.galleries import Gallery
 from facegrid.storage.files import LocalObjectStore
 from facegrid.storage.records import StoredRecords
+from storage.making import make_call, make_gallery
 
 
 @pytest.fixture
@@ -21,3 +23,9 @@ def records(store: LocalObjectStore) -> Iterator[StoredRecords]:
     opened = StoredRecords(store, workers=4)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+async def gallery(records: StoredRecords) -> Gallery:
+    """Make an empty gallery."""
+    return await records.create_gallery(make_gallery(), make_call("CreateGallery", "r1"))

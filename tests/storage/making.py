@@ -11,6 +11,7 @@ from facegrid.domain.galleries import Encounter, Gallery, Sample
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
 from facegrid.domain.templates import Template
 from facegrid.storage.objects import ObjectStore
+from facegrid.storage.records import StoredRecords
 
 DIMENSION, VERSION = 8, "open-1.0"
 
@@ -114,3 +115,15 @@ def make_template(seed: int) -> Template:
 def make_call(method: str, request_id: str, fingerprint: str = "payload") -> Call:
     """Return a call of the clerk's."""
     return Call(method, request_id, fingerprint, end_user="clerk")
+
+
+async def enrol(records: StoredRecords, gallery: Gallery, *encounters: Encounter) -> None:
+    """Commit encounters under their claims."""
+    for encounter in encounters:
+        await records.claim(gallery, encounter.encounter_id, make_call("Enroll", encounter.request_id))
+        await records.commit(gallery, encounter, [b"photograph", None])
+
+
+async def load(records: StoredRecords, gallery: Gallery) -> list[Encounter]:
+    """Read all encounters."""
+    return [one async for batch in records.encounters(gallery) for one in batch]

@@ -1,4 +1,4 @@
-"""Galleries and subjects of record, without crashes."""
+"""Subjects of record, without crashes."""
 
 import errno
 from collections.abc import Callable
@@ -8,35 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facegrid.domain.errors import GalleryExists, GalleryNotFound, RequestIdReused, StoreUnavailable
-from facegrid.domain.galleries import Encounter, Gallery, Tombstone
+from facegrid.domain.errors import RequestIdReused, StoreUnavailable
+from facegrid.domain.galleries import Gallery, Tombstone
 from facegrid.identity.ports import Claim
 from facegrid.storage.files import LocalObjectStore
 from facegrid.storage.objects import UnreadableObject
 from facegrid.storage.records import StoredRecords
 from facegrid.storage.subjects import StoredSubjects
-from storage.making import make_call, make_encounter, make_gallery
+from storage.making import enrol, load, make_call, make_encounter, make_gallery
 
 CREATE = make_call("CreateGallery", "r1")
 ENROLL = make_call("Enroll", "r1")
-
-
-@pytest.fixture
-async def gallery(records: StoredRecords) -> Gallery:
-    """Make an empty gallery."""
-    return await records.create_gallery(make_gallery(), CREATE)
-
-
-async def enrol(records: StoredRecords, gallery: Gallery, *encounters: Encounter) -> None:
-    """Commit encounters under their claims."""
-    for encounter in encounters:
-        await records.claim(gallery, encounter.encounter_id, make_call("Enroll", encounter.request_id))
-        await records.commit(gallery, encounter, [b"photograph", None])
-
-
-async def load(records: StoredRecords, gallery: Gallery) -> list[Encounter]:
-    """Read all encounters."""
-    return [one async for batch in records.encounters(gallery) for one in batch]
 
 
 async def page_through(records: StoredRecords, gallery: Gallery, limit: int) -> list[list[str]]:
@@ -47,66 +29,6 @@ async def page_through(records: StoredRecords, gallery: Gallery, limit: int) -> 
         pages.append([one.subject_id for one in page])
         if not cursor:
             return pages
-
-
-async def test_a_gallery_is_read_as_it_was_made(records: StoredRecords) -> None:
-    """Every setting survives, times to the microsecond and the key among them."""
-    made = await records.create_gallery(make_gallery(), CREATE)
-    assert made == make_gallery()
-    assert await records.gallery("staff") == made
-
-
-async def test_a_repeated_creation_returns_the_gallery_that_the_first_made(
-    records: StoredRecords, gallery: Gallery
-) -> None:
-    """The retry brings another random id and key; the first ones stay."""
-    assert await records.create_gallery(make_gallery(gallery_id="b2" * 16), CREATE) == gallery
-
-
-async def test_a_name_or_a_request_id_that_is_taken_is_refused(
-    records: StoredRecords, gallery: Gallery
-) -> None:
-    """Another call can't make the gallery again, nor the same one with another payload."""
-    with pytest.raises(GalleryExists, match="staff"):
-        await records.create_gallery(make_gallery(gallery_id="b2" * 16), make_call("CreateGallery", "r2"))
-    with pytest.raises(RequestIdReused):
-        await records.create_gallery(make_gallery("other"), make_call("CreateGallery", "r1", "another"))
-    assert await records.galleries("", 10) == [gallery]
-
-
-async def test_galleries_come_in_the_order_of_their_names(records: StoredRecords) -> None:
-    """Paging follows names, in which a dash sorts before a dot but `a` before both."""
-    for number, name in enumerate(["b", "a", "a.x", "a-x", "B"]):
-        await records.create_gallery(make_gallery(name, f"{number:032x}"), make_call("CreateGallery", name))
-    assert [one.name for one in await records.galleries("", 10)] == ["B", "a", "a-x", "a.x", "b"]
-    assert [one.name for one in await records.galleries("a", 2)] == ["a-x", "a.x"]
-
-
-async def test_a_deleted_gallery_leaves_its_name_free_and_inherits_nothing(
-    records: StoredRecords, gallery: Gallery
-) -> None:
-    """The deletion's retry answers with the same id and touches no gallery of the same name made since."""
-    call = make_call("DeleteGallery", "d1")
-    await enrol(records, gallery, make_encounter(1))
-    for _ in range(2):
-        assert await records.unname_gallery("staff", call) == gallery.gallery_id
-        await records.erase_gallery(gallery.gallery_id)
-    with pytest.raises(GalleryNotFound):
-        await records.gallery("staff")
-    with pytest.raises(RequestIdReused, match="deleted"):
-        await records.create_gallery(make_gallery(), CREATE)
-    again = await records.create_gallery(make_gallery(gallery_id="b2" * 16), make_call("CreateGallery", "r2"))
-    assert await records.unname_gallery("staff", call) == gallery.gallery_id
-    assert await records.gallery("staff") == again
-    assert await load(records, again) == []
-
-
-async def test_an_unknown_gallery_is_not_found(records: StoredRecords) -> None:
-    """Reading and deleting say so alike."""
-    with pytest.raises(GalleryNotFound):
-        await records.gallery("staff")
-    with pytest.raises(GalleryNotFound):
-        await records.unname_gallery("staff", make_call("DeleteGallery", "d1"))
 
 
 async def test_a_claim_knows_its_call_again(records: StoredRecords, gallery: Gallery) -> None:
