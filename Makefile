@@ -48,6 +48,7 @@ bench: install-dev  ## Measure speed beside insightface, and what a search costs
 	$(RUN) python loadtests/identify.py
 
 install: $(UV)
+	@echo "Installing Facegrid (a minute or two on a fresh machine)"
 	@$(UV) sync --frozen --quiet --inexact --extra $(ACCELERATOR) --extra open
 
 install-dev: $(UV)

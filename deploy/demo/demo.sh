@@ -31,7 +31,7 @@ unpack() {
   cp "$packages"/insightface/insightface/data/images/t1.jpg "$probes/six_strangers.jpg"
 }
 
-say "Building the open model pack"
+say "Building the open model pack from installed packages"
 run models build open
 
 say "Fetching photographs of people from the package index"
@@ -45,7 +45,7 @@ run enroll --gallery demo "$enrol"
 say "Identifying other photographs: one of these people twice, and six strangers"
 run identify --gallery demo --draw "$annotated" "$probes"/*.jpg
 
-say "The same person? A portrait against the speech of 2011, then against somebody else"
+say "The same person? The portrait against another photograph of him, then against somebody else"
 run verify "$probes/portrait.jpg" "$enrol/barack_obama/obama2.jpg"
 run verify "$probes/portrait.jpg" "$enrol/joe_biden/biden.jpg"
 

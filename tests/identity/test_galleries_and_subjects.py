@@ -1,5 +1,6 @@
 """Galleries, subjects, verification: what is stored, listed, compared and removed."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,17 @@ async def test_a_deleted_gallery_leaves_no_object(house: House, tmp_path: Path) 
     await house.galleries.delete(call("DeleteGallery"), "g")
     assert not list(tmp_path.rglob("source"))
     assert not list(tmp_path.rglob("templates"))
+
+
+async def test_enrolments_under_way_leave_nothing_in_a_deleted_gallery(house: House, tmp_path: Path) -> None:
+    """Each is answered as done or as NOT_FOUND, and no photograph stays behind either way."""
+    enrolments = [house.add(f"s{number}", b"s%d" % number) for number in range(20)]
+    outcomes = await asyncio.gather(
+        *enrolments, house.galleries.delete(call("DeleteGallery"), "g"), return_exceptions=True
+    )
+    failed = [one for one in outcomes if isinstance(one, BaseException)]
+    assert all(isinstance(one, GalleryNotFound) for one in failed)
+    assert not list(tmp_path.rglob("source"))
 
 
 async def test_a_deletion_broken_off_is_finished_at_start(house: House, tmp_path: Path) -> None:

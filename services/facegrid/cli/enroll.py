@@ -54,8 +54,10 @@ class _Enrolment:
     def enroll(self, job: tuple[str, Path]) -> str:
         subject, path = job
         photograph = path.read_bytes()
-        if hashlib.sha256(photograph).hexdigest() in self._known(subject):
+        known, sha256 = self._known(subject), hashlib.sha256(photograph).hexdigest()
+        if sha256 in known:
             return "skipped"
+        known.add(sha256)
         self._client.enroll(self._gallery, [photograph], subject_id=subject, mode=pb.ENROLL_MODE_ADD)
         return "enrolled"
 

@@ -15,6 +15,7 @@ from facegrid.gateway.status import internal_status, rich_status, status_code
 
 _SERVICES = "/facegrid.v1."
 _FRAMES_LOGGED = 4
+_LONGEST_ID = 128
 
 _MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 _Handler = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
@@ -83,10 +84,15 @@ class Boundary(grpc.aio.ServerInterceptor):
         log(
             "call",
             method=method,
-            request_id=request.context.request_id[:128],
+            request_id=_printable(request.context.request_id),
             ms=round(1000 * (time.perf_counter() - start), 1),
             **outcome,
         )
+
+
+def _printable(request_id: str) -> str:
+    """Keep what a client sent from writing lines of its own into the log."""
+    return request_id[:_LONGEST_ID] if request_id.isprintable() else "(not printable)"
 
 
 def _where(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -52,7 +53,6 @@ def call_of(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Call:
     return Call(
         method=type(request).__name__.removesuffix("Request"),
         request_id=sent.request_id,
-        fingerprint=_fingerprint(request),
         timeout_s=context.time_remaining(),
         transaction_id=sent.transaction_id,
         purpose=sent.purpose,
@@ -61,8 +61,13 @@ def call_of(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Call:
     )
 
 
+def mutation_of(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Call:
+    """Return who calls, and a digest of the payload, by which a repeated call is recognised."""
+    return replace(call_of(request, context), fingerprint=_fingerprint(request))
+
+
 def _fingerprint(request: Any) -> str:
-    """Return a digest of the payload: of all but the context."""
+    """Return a digest of all but the context."""
     context = pb.RequestContext()
     context.CopyFrom(request.context)
     request.ClearField("context")

@@ -29,7 +29,7 @@ class GalleryServicer(GalleryServiceServicer):
     ) -> pb.CreateGalleryResponse:
         """Make a gallery."""
         status = await self._galleries.create(
-            convert.call_of(request, context),
+            convert.mutation_of(request, context),
             request.name,
             pack_name=request.pack,
             verify_threshold=_rounded(request.verify_threshold)
@@ -61,7 +61,7 @@ class GalleryServicer(GalleryServiceServicer):
         self, request: pb.DeleteGalleryRequest, context: _Context
     ) -> pb.DeleteGalleryResponse:
         """Remove a gallery."""
-        await self._galleries.delete(convert.call_of(request, context), request.name)
+        await self._galleries.delete(convert.mutation_of(request, context), request.name)
         return pb.DeleteGalleryResponse()
 
     async def GetSubject(self, request: pb.GetSubjectRequest, context: _Context) -> pb.GetSubjectResponse:
@@ -84,7 +84,7 @@ class GalleryServicer(GalleryServiceServicer):
         self, request: pb.DeleteSubjectRequest, context: _Context
     ) -> pb.DeleteSubjectResponse:
         """Remove a subject."""
-        call = convert.call_of(request, context)
+        call = convert.mutation_of(request, context)
         gallery, revision = await self._subjects.delete(call, request.gallery, request.subject_id)
         return pb.DeleteSubjectResponse(revision=revision_token(gallery.gallery_id, revision))
 
@@ -93,7 +93,7 @@ class GalleryServicer(GalleryServiceServicer):
     ) -> pb.DeleteEncounterResponse:
         """Remove an encounter."""
         gallery, revision = await self._subjects.delete_encounter(
-            convert.call_of(request, context), request.gallery, request.subject_id, request.encounter_id
+            convert.mutation_of(request, context), request.gallery, request.subject_id, request.encounter_id
         )
         return pb.DeleteEncounterResponse(revision=revision_token(gallery.gallery_id, revision))
 

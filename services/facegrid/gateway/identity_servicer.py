@@ -32,7 +32,7 @@ class IdentityServicer(IdentityServiceServicer):
     async def Enroll(self, request: pb.EnrollRequest, context: _Context) -> pb.EnrollResponse:
         """Store an encounter."""
         enrolled = await self._enroll(
-            convert.call_of(request, context),
+            convert.mutation_of(request, context),
             request.gallery,
             subject_id=request.subject_id,
             mode=convert.mode_of(request.mode),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from facegrid.domain.calls import Call
-from facegrid.domain.errors import EncounterDeleted, SubjectExists
+from facegrid.domain.errors import EncounterDeleted, GalleryNotFound, SubjectExists
 from facegrid.domain.faces import FaceSelection
 from facegrid.domain.galleries import Encounter, Gallery, Sample, Subject
 from facegrid.domain.names import check_name
@@ -101,9 +101,16 @@ class Enroll:
                     encounter,
                     [one.photograph if gallery.keep_photographs else None for one in extractions],
                 )
-            await self._projection.add(gallery, encounter)
-            await self._records.erase(gallery, subject_id, encounter.replaces)
+            await self._show(gallery, encounter)
             return Enrolled(gallery, encounter)
+
+    async def _show(self, gallery: Gallery, encounter: Encounter) -> None:
+        try:
+            await self._projection.add(gallery, encounter)
+        except GalleryNotFound:  # deleted while this was written: nothing of it may stay
+            await self._galleries.erase_remains(gallery)
+            raise
+        await self._records.erase(gallery, encounter.subject_id, encounter.replaces)
 
 
 def _keyed_hash(gallery: Gallery, kind: str, call: Call) -> str:
@@ -131,5 +138,6 @@ def _check_mode(claim: Claim, mode: EnrollMode, subject: Subject | None, subject
 
 def _sample(extraction: Extraction, gallery: Gallery) -> Sample:
     (face,) = extraction.faces
-    kept = gallery.keep_photographs and extraction.photograph is not None
-    return Sample(extraction.sha256, face.face, face.template, kept)
+    photograph = extraction.photograph
+    digest = hashlib.sha256(face.template.to_bytes() if photograph is None else photograph).hexdigest()
+    return Sample(digest, face.face, face.template, gallery.keep_photographs and photograph is not None)

@@ -1,7 +1,6 @@
 """Photograph to templates: the step that every other use case begins with."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -29,11 +28,10 @@ class ExtractedFace:
 class Extraction:
     """The faces that were meant in one source, best detection first, and where the time went.
 
-    `photograph` is None where the source was a template; `sha256` is that of the source's bytes.
+    `photograph` is None where the source was a template.
     """
 
     faces: list[ExtractedFace]
-    sha256: str
     photograph: bytes | None = field(default=None, repr=False)
     detect_ms: float = 0.0
     embed_ms: float = 0.0
@@ -74,7 +72,6 @@ class Extract:
                 ExtractedFace(replace(face, crops={}), template)
                 for face, template in zip(faces, templates, strict=True)
             ],
-            hashlib.sha256(photograph).hexdigest(),
             photograph,
             1000 * (detected - start),
             1000 * (embedded - detected),
@@ -88,7 +85,7 @@ class Extract:
             if isinstance(source, bytes):
                 return await self.from_photograph(source, pack, selection)
             template = template_from_client(source, pack.template_version, pack.dimension)
-            return Extraction([ExtractedFace(None, template)], hashlib.sha256(source.vector).hexdigest())
+            return Extraction([ExtractedFace(None, template)])
         except FacegridError as error:
             error.field = error.field or field_name
             raise

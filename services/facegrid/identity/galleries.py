@@ -115,6 +115,10 @@ class Galleries:
         """Remove a gallery and all in it. Raises GalleryNotFound and RequestIdReused."""
         await asyncio.shield(self._delete(call, check_name(name, "name")))
 
+    async def erase_remains(self, gallery: Gallery) -> None:
+        """Remove what was written to a gallery while it was deleted."""
+        await self._records.erase_gallery(gallery.gallery_id)
+
     async def _delete(self, call: Call, name: str) -> None:
         await self._remove(await self._records.unname_gallery(name, call))
 

@@ -37,6 +37,7 @@ class Projection:
         """Take the records and the index that projects them."""
         self._records, self._index = records, index
         self._states: dict[str, _State] = {}
+        self._dropped: set[str] = set()
 
     @property
     def exact(self) -> bool:
@@ -44,7 +45,12 @@ class Projection:
         return self._index.exact
 
     def fill(self, gallery: Gallery) -> asyncio.Future[None]:
-        """Begin to fill the gallery's index, if that was not done yet; the future ends with it."""
+        """Begin to fill the gallery's index, if that was not done yet; the future ends with it.
+
+        Raises GalleryNotFound.
+        """
+        if gallery.gallery_id in self._dropped:
+            raise _deleted(gallery)
         state = self._states.setdefault(gallery.gallery_id, _State())
         if state.filling is None or (state.filling.done() and _failed(state.filling)):
             state.filling = asyncio.create_task(self._fill(gallery, state))
@@ -135,7 +141,8 @@ class Projection:
             limit *= _OVERFETCH
 
     async def drop(self, gallery_id: str) -> None:
-        """Forget a deleted gallery."""
+        """Forget a deleted gallery, for good."""
+        self._dropped.add(gallery_id)
         state = self._states.pop(gallery_id, None)
         if state and state.filling:
             state.filling.cancel()
@@ -145,7 +152,7 @@ class Projection:
         try:
             return self._states[gallery.gallery_id]
         except KeyError:
-            raise GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery") from None
+            raise _deleted(gallery) from None
 
     async def _fill(self, gallery: Gallery, state: _State) -> None:
         present = await self._index.open(gallery.gallery_id, gallery.template_version, gallery.dimension)
@@ -160,6 +167,10 @@ class Projection:
         gone = {key.partition("/")[0] for key in present - stored}
         await self._index.remove(gallery.gallery_id, sorted(gone))
         state.revision = max(state.revision, await self._records.last_revision(gallery))
+
+
+def _deleted(gallery: Gallery) -> GalleryNotFound:
+    return GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
 
 
 def _failed(task: asyncio.Task[None]) -> bool:
