@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,8 +14,8 @@ from rich.table import Table
 
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.draw import Annotation, Annotator
-from facegrid.cli.output import AsJson, candidate_pairs, decision_json, decision_name, face_json, number
-from facegrid.cli.photographs import Outcome, for_each, report_failures
+from facegrid.cli.output import AsJson, candidate_pairs, decision_json, face_json
+from facegrid.cli.photographs import for_each, report_failures
 from facegrid.client import Client
 from facegrid.v1 import types_pb2 as pb
 
@@ -41,22 +41,37 @@ _SELECTIONS = {
 }
 
 
+_UNDECIDED: dict[str, Any] = {
+    "template_version": None,
+    "decision": None,
+    "threshold": None,
+    "candidates": [],
+}
+
+
 @dataclass(frozen=True, slots=True)
 class SeenFace:
-    """One face of a photograph and, where it was searched, what was decided."""
+    """One face of a photograph and what was decided of it, as `--json` prints it."""
 
     face: pb.DetectedFace
-    decision: str = ""
-    candidates: tuple[tuple[str, float], ...] = ()
-    decided: dict[str, Any] | None = None
+    decided: dict[str, Any] = field(default_factory=lambda: _UNDECIDED)
+
+    @property
+    def decision(self) -> str:
+        """MATCH or NO_MATCH; empty where the face was not searched."""
+        return self.decided["decision"] or ""
 
     @property
     def label(self) -> str:
         """The words beside the face in a picture."""
         if self.decision == "MATCH":
-            subject, score = self.candidates[0]
-            return f"{subject} {score:.2f}"
+            best = self.decided["candidates"][0]
+            return f"{best['subject']} {best['score']:.2f}"
         return "no match" if self.decision else f"face {self.face.detection_score:.2f}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the face as an object of `--json`."""
+        return face_json(self.face) | self.decided
 
 
 def detect(
@@ -149,34 +164,29 @@ def _seen(
     threshold: pb.Threshold,
     candidates: list[tuple[str, float]],
 ) -> SeenFace:
-    decided = decision_json(version, decision, threshold, candidates)
-    return SeenFace(face, decision_name(decision), tuple(candidates), decided)
+    return SeenFace(face, decision_json(version, decision, threshold, candidates))
 
 
 def _compare(client: Client, first: Path, second: Path, draw: Path | None, as_json: bool) -> None:
-    def work(pair: tuple[Path, Path]) -> dict[str, Any]:
+    def work(pair: tuple[Path, Path]) -> tuple[SeenFace, SeenFace]:
         answer = client.compare(pair[0].read_bytes(), pair[1].read_bytes())
-        if draw:
-            annotator, label = Annotator(draw), f"score {answer.score:.2f}"
-            named = answer.decision == pb.DECISION_MATCH
-            annotator.write(pair[0], [Annotation(answer.first_face, label, named)])
-            annotator.write(pair[1], [Annotation(answer.second_face, label, named)])
-        return {
-            "faces": [face_json(answer.first_face)],
-            "other_faces": [face_json(answer.second_face)],
-            "score": number(answer.score),
-            "decision": decision_name(answer.decision),
-            "threshold": number(answer.threshold.value),
-            "template_version": answer.template_version,
-        }
+        version, decision, threshold = answer.template_version, answer.decision, answer.threshold
+        return (
+            _seen(answer.first_face, version, decision, threshold, [(str(second), answer.score)]),
+            _seen(answer.second_face, version, decision, threshold, [(str(first), answer.score)]),
+        )
 
     (outcome,) = for_each([(first, second)], work, "Comparing")
-    found = outcome.answer or {}
+    seen = outcome.answer
+    if seen and draw:
+        annotator, score = Annotator(draw), f"score {seen[0].decided['candidates'][0]['score']:.2f}"
+        for path, one in zip((first, second), seen, strict=True):
+            annotator.write(path, [Annotation(one.face, score, _is_named(one))])
     if as_json:
-        names = {"photo": str(first), "other": str(second)}
-        typer.echo(json.dumps(names | found | {"error": outcome.error or None}))
-    elif found:
-        typer.echo(f"{found['decision']}: score {found['score']:.3f}, threshold {found['threshold']:.3f}")
+        typer.echo(_photograph_json(first, seen[:1] if seen else (), outcome.error))
+    elif seen:
+        score, threshold = seen[0].decided["candidates"][0]["score"], seen[0].decided["threshold"]
+        typer.echo(f"{seen[0].decision}: score {score:.3f}, threshold {threshold:.3f}")
     report_failures([(first, outcome.error)] if outcome.error else [])
 
 
@@ -198,7 +208,7 @@ def _recognise(
         elif annotator:
             annotator.write(outcome.item, [Annotation(one.face, one.label, _is_named(one)) for one in faces])
         if as_json:
-            typer.echo(json.dumps(_photograph_json(outcome)))
+            typer.echo(_photograph_json(outcome.item, faces, outcome.error))
         for one in faces:
             table.add_row(*_row(outcome.item, one)[: len(table.columns)])
     if not as_json:
@@ -208,9 +218,8 @@ def _recognise(
     report_failures(failures)
 
 
-def _photograph_json(outcome: Outcome[Path, list[SeenFace]]) -> dict[str, Any]:
-    faces = [face_json(one.face) | (one.decided or {}) for one in outcome.answer or []]
-    return {"photo": str(outcome.item), "faces": faces, "error": outcome.error or None}
+def _photograph_json(path: Path, faces: Sequence[SeenFace], error: str) -> str:
+    return json.dumps({"photo": str(path), "faces": [one.as_json() for one in faces], "error": error or None})
 
 
 def _is_named(seen: SeenFace) -> bool:
@@ -221,7 +230,9 @@ def _row(path: Path, seen: SeenFace) -> list[str]:
     box = seen.face.box
     eyes = next((one.value for one in seen.face.quality if one.measure == "inter_eye_distance"), 0.0)
     colour = "green" if seen.decision == "MATCH" else "yellow"
-    candidates = ", ".join(f"{escape(subject)} {score:.3f}" for subject, score in seen.candidates)
+    candidates = ", ".join(
+        f"{escape(one['subject'])} {one['score']:.3f}" for one in seen.decided["candidates"]
+    )
     return [
         escape(path.name),
         f"{box.width:.0f}×{box.height:.0f} at {box.x:.0f},{box.y:.0f}",
