@@ -1,6 +1,7 @@
 """The command line as a user runs it, on the in-process runtime and on photographs that packages carry."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def test_enrol_identify_and_delete(run: Run, people: Path, tmp_path: Path, six_p
         "eileen",
         "tom",
     ]
-    run("subject", "delete", "eileen", "--gallery", "g")
+    run("subject", "delete", "eileen", "--gallery", "g", "--yes")
     (mirrored,) = _lines(run("identify", "--gallery", "g", "--json", probes[0]))
     assert mirrored["faces"][0]["decision"] == "NO_MATCH"
     run("gallery", "delete", "g", "--yes")
@@ -137,6 +138,44 @@ def test_verify_two_photographs_and_a_claim(run: Run, people: Path) -> None:
     assert false["faces"][0]["decision"] == "NO_MATCH"
 
 
+def test_the_photograph_at_fault_is_named(run: Run, people: Path, tmp_path: Path, six_people: bytes) -> None:
+    """Where the second of two photographs is bad, the error is not blamed on the first."""
+    (tmp_path / "six.jpg").write_bytes(six_people)
+    eileen = people / "eileen" / "one.png"
+    assert (
+        "six.jpg: the photograph shows 6 faces" in run("verify", eileen, tmp_path / "six.jpg", code=1).stderr
+    )
+    assert "none.jpg: No such file" in run("verify", eileen, tmp_path / "none.jpg", code=1).stderr
+    assert "no face" in run("detect", _grey(tmp_path)).stdout
+
+
+def _grey(folder: Path) -> Path:
+    Image.new("RGB", (64, 64), "grey").save(folder / "grey.png")
+    return folder / "grey.png"
+
+
+def test_a_setting_that_makes_no_sense_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence has the variable and its value."""
+    monkeypatch.setenv("FACEGRID_MAX_CALLS", "many")
+    assert "FACEGRID_MAX_CALLS is 'many'" in run("gallery", "list", code=1).stderr
+
+
+def test_a_broken_pack_does_not_hide_the_others(run: Run, open_pack_root: Path) -> None:
+    """Lists show what is wrong in its own row; a call that needs the pack says so in the log's words."""
+    broken = open_pack_root / "broken"
+    broken.mkdir()
+    (broken / "manifest.toml").write_text("name = 1")
+    try:
+        listed = {line["pack"]: line for line in _lines(run("models", "list", "--json"))}
+        assert listed["open"]["dimension"] == 128
+        assert "manifest.toml" in listed["broken"]["problem"]
+        assert "manifest.toml" in run("models", "verify", code=1).stdout
+        refused = run("gallery", "create", "g", "--pack", "broken", code=1)
+        assert "MISCONFIGURED" in refused.stderr
+    finally:
+        shutil.rmtree(broken)
+
+
 def test_reading_goes_on_past_bad_files(run: Run, people: Path, tmp_path: Path) -> None:
     """A bad photograph has its error in the JSON and at the end, and the exit code is 1."""
     bad = tmp_path / "bad.jpg"
@@ -170,7 +209,7 @@ def test_copies_are_legible_and_never_over_the_photograph(run: Run, people: Path
         (("verify", "a.jpg"), 2, "two photographs"),
         (("verify", "a.jpg", "--gallery", "g"), 2, "--subject"),
         (("models", "build", "other"), 2, "open"),
-        (("gallery", "list", "--server", "127.0.0.1:1"), 1, "UNAVAILABLE"),
+        (("gallery", "list", "--server", "127.0.0.1:1"), 1, "no server answers at 127.0.0.1:1"),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence(

@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
 from api import CALL_LIMIT, MESSAGE_LIMIT, Api
+from facegrid.domain.errors import ConfigurationError
 from facegrid.v1 import face_service_pb2 as face_pb
 from facegrid.v1 import gallery_service_pb2 as gallery_pb
 from facegrid.v1 import identity_service_pb2 as identity_pb
@@ -224,6 +225,20 @@ async def test_a_fault_tells_the_client_nothing_but_its_id(api: Api) -> None:
     assert "q1" in sentence
     assert "broken_detect" in logs[-1]["where"]
     assert "secret" not in sentence + repr(logs)
+
+
+async def test_what_the_operator_must_mend_stands_in_the_log_alone(api: Api) -> None:
+    """A pack that cannot be used is FAILED_PRECONDITION for the client, and a sentence in the log."""
+
+    async def unusable_detect(*_: Any) -> NoReturn:
+        raise ConfigurationError("mine/manifest.toml: name is 'x'")
+
+    api.house.vision.detect = unusable_detect  # type: ignore[method-assign]
+    with capture_logs() as logs:
+        code, reason, _, sentence = await refusal(api.faces.Detect(face_pb.DetectRequest(photograph=b"ann")))
+    assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MISCONFIGURED")
+    assert "manifest" not in sentence
+    assert logs[-1]["cause"] == "mine/manifest.toml: name is 'x'"
 
 
 async def test_each_call_is_one_line_of_the_log(api: Api) -> None:

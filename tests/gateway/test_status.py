@@ -30,7 +30,9 @@ def test_each_error_has_a_code_and_a_reason_of_the_api(kind: type[FacegridError]
 def test_each_reason_of_the_api_has_an_error() -> None:
     """The proto lists no reason that nothing raises."""
     known = {f"ERROR_REASON_{kind.reason}" for kind in _leaves()}
-    assert set(ErrorReason.keys()) == known | {"ERROR_REASON_UNSPECIFIED", "ERROR_REASON_INTERNAL"}
+    assert set(ErrorReason.keys()) == known | {
+        f"ERROR_REASON_{name}" for name in ("UNSPECIFIED", "INTERNAL", "MISCONFIGURED")
+    }
 
 
 @pytest.mark.parametrize("kind", list(_leaves()))

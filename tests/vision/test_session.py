@@ -1,5 +1,8 @@
 """A session runs batches, whether the file allows them or not."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +51,15 @@ def test_not_a_model(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"not a model")
     with pytest.raises(PackError, match=r"^broken\.onnx does not load .* build the file again"):
         Session(tmp_path / "broken.onnx", threads=1)
+
+
+def test_nothing_is_kept_or_reported_about_the_machine(open_pack_root: Path, tmp_path: Path) -> None:
+    """Running a model leaves the home folder as empty as it was."""
+    code = (
+        "import sys; from pathlib import Path; import numpy as np; "
+        "from facegrid.vision.packs import PackFolder; "
+        "PackFolder(Path(sys.argv[1])).load('open').detector.detect(np.zeros((64, 64, 3), np.uint8))"
+    )
+    environment = os.environ | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", code, str(open_pack_root)], env=environment, check=True)
+    assert not list(tmp_path.iterdir())

@@ -73,20 +73,19 @@ class _Enrolment:
 
 def _jobs(paths: list[Path], subject: str) -> list[tuple[str, Path]]:
     """Return (subject, photograph) pairs in the order of their names."""
-    if subject:
-        return [(subject, file) for path in paths for file in ([path] if path.is_file() else _files(path))]
     for path in paths:
-        if path.is_file():
+        if path.is_file() and not subject:
             raise typer.BadParameter(f"{path} is a file: say whom it shows with --subject, or name a folder")
-    jobs = [
-        (folder.name, file)
-        for path in paths
-        for folder in sorted(path.iterdir())
-        if folder.is_dir()
-        for file in _files(folder)
-    ]
+    if subject:
+        jobs = [(subject, file) for path in paths for file in ([path] if path.is_file() else _files(path))]
+    else:
+        folders = [folder for path in paths for folder in sorted(path.iterdir()) if folder.is_dir()]
+        jobs = [(folder.name, file) for folder in folders for file in _files(folder)]
     if not jobs:
-        raise typer.BadParameter("no photographs found; a folder holds one folder for each subject")
+        raise typer.BadParameter(
+            "no photographs found; with --subject name photographs or their folder, without it a folder "
+            "that holds a folder for each subject"
+        )
     return jobs
 
 

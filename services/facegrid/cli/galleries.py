@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.output import AsJson, number, threshold_source
@@ -18,6 +18,7 @@ subject_app = typer.Typer(no_args_is_help=True, help="List, show and delete the 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The gallery's name.")]
 GalleryOption = Annotated[str, typer.Option("--gallery", metavar="NAME", help="The gallery.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 SubjectId = Annotated[str, typer.Argument(metavar="ID", help="The subject's id.")]
 
 
@@ -82,14 +83,15 @@ def show_gallery(name: Name, as_json: AsJson = False, server: Server = "", data:
 @gallery_app.command("delete")
 def delete_gallery(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     server: Server = "",
     data: Data = None,
 ) -> None:
     """Remove a gallery with all subjects, photographs and templates."""
-    if not yes:
-        typer.confirm(f"Remove gallery {name} and all that is in it?", abort=True)
     with connected(server, data) as client:
+        subjects = client.get_gallery(name).subject_count
+        if not yes:
+            typer.confirm(f"Remove gallery {name} with {subjects} subjects?", abort=True)
         client.delete_gallery(name)
     typer.echo(f"gallery {name} is deleted")
 
@@ -125,7 +127,8 @@ def show_subject(
     if as_json:
         typer.echo(json.dumps(_subject_json(found)))
         return
-    table = Table("Encounter", "Enrolled", "Sample", "Photograph (sha256)", "Kept", "Quality")
+    whole = [Column(name, overflow="fold") for name in ("Encounter", "Enrolled")]
+    table = Table(*whole, "Sample", "Photograph (sha256)", "Kept", "Quality")
     for encounter in found.encounters:
         for place, sample in enumerate(encounter.samples):
             quality = ", ".join(f"{one.measure} {one.component:.0f}" for one in sample.face.quality)
@@ -144,11 +147,15 @@ def show_subject(
 def delete_subject(
     subject: SubjectId,
     gallery: GalleryOption,
+    yes: Yes = False,
     server: Server = "",
     data: Data = None,
 ) -> None:
     """Remove a subject with all its encounters."""
     with connected(server, data) as client:
+        encounters = len(client.get_subject(gallery, subject).encounters)
+        if not yes:
+            typer.confirm(f"Remove subject {subject} with {encounters} encounters?", abort=True)
         client.delete_subject(gallery, subject)
     typer.echo(f"subject {subject} is deleted from gallery {gallery}")
 

@@ -1,7 +1,10 @@
 """The command line: a client of the gRPC API, and the door to the server and its model packs."""
 
+from typing import Annotated
+
 import typer
 
+from facegrid import __version__
 from facegrid.cli.enroll import enroll
 from facegrid.cli.galleries import gallery_app, subject_app
 from facegrid.cli.models import models_app
@@ -15,6 +18,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Facegrid: enrol people from photographs, verify and identify them.",
 )
+
+
+@app.callback(invoke_without_command=True)
+def _facegrid(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 for command in (enroll, identify, verify, detect, serve):
     app.command()(command)
 app.add_typer(gallery_app, name="gallery")

@@ -24,9 +24,9 @@ Models = Annotated[
 @models_app.command("list")
 def list_models(as_json: AsJson = False, models: Models = None) -> None:
     """List the installed packs."""
-    from facegrid.serving.packs import describe_packs  # noqa: PLC0415  # heavy: only where it is used
-
     with configuration_errors():
+        from facegrid.serving.packs import describe_packs  # noqa: PLC0415  # heavy: only where it is used
+
         packs = describe_packs(settings(models=models).models)
     if as_json:
         for pack in packs:
@@ -35,10 +35,10 @@ def list_models(as_json: AsJson = False, models: Models = None) -> None:
     table = Table(
         "Pack", "Detector", Column("Template version", overflow="fold"), "Numbers", "Verify", "Identify"
     )
-    table.add_column("Licence", overflow="fold")
+    table.add_column("Licence, or what is wrong", overflow="fold")
     for pack in packs:
         keys = ("pack", "detector", "template_version", "dimension", "verify_threshold", "identify_threshold")
-        table.add_row(*(str(pack[key]) for key in (*keys, "licence")))
+        table.add_row(*(str(pack.get(key, "")) for key in keys), pack.get("licence") or pack["problem"])
     Console().print(table)
     if not packs:
         typer.echo("no pack is installed; build the open one with: facegrid models build open", err=True)
@@ -50,9 +50,9 @@ def verify_models(
     models: Models = None,
 ) -> None:
     """Hold the files of the packs against their manifests; exits 1 where one differs."""
-    from facegrid.serving.packs import verify_packs  # noqa: PLC0415  # heavy: only where it is used
-
     with configuration_errors():
+        from facegrid.serving.packs import verify_packs  # noqa: PLC0415  # heavy: only where it is used
+
         reports = verify_packs(settings(models=models).models, pack)
     for file, problem in reports:
         typer.echo(f"{file}: {problem or 'ok'}")
@@ -66,10 +66,10 @@ def build_model(
     models: Models = None,
 ) -> None:
     """Build the open pack from the weights that `facegrid[open]` installs."""
-    from facegrid.serving.packs import build_open_pack  # noqa: PLC0415  # heavy: only where it is used
-
     if pack != "open":
         raise typer.BadParameter(f"{pack!r} cannot be built; the pack that can is 'open'")
     with configuration_errors():
+        from facegrid.serving.packs import build_open_pack  # noqa: PLC0415  # heavy: only where it is used
+
         folder = build_open_pack(settings(models=models).models)
     typer.echo(f"pack open is in {folder}")

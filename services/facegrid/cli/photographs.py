@@ -16,6 +16,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from facegrid.client import CallFailed
 
@@ -28,11 +29,12 @@ errors_console = Console(stderr=True)
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[_Item, _Answer]):
-    """What became of one item: an answer, or an error's sentence."""
+    """What became of one item: an answer, or an error's sentence and the field or file at fault."""
 
     item: _Item
     answer: _Answer | None
     error: str = ""
+    field: str = ""
 
 
 def for_each(
@@ -53,10 +55,10 @@ def for_each(
 def _attempt(work: Callable[[_Item], _Answer], item: _Item) -> Outcome[_Item, _Answer]:
     try:
         return Outcome(item, work(item))
-    except (CallFailed, OSError) as error:
-        return Outcome(
-            item, None, error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        )
+    except CallFailed as failure:
+        return Outcome(item, None, str(failure), failure.field)
+    except OSError as error:
+        return Outcome(item, None, error.strerror or str(error), str(error.filename))
 
 
 def _progress() -> Progress:
@@ -75,6 +77,6 @@ def _progress() -> Progress:
 def report_failures(failures: Sequence[tuple[Path, str]]) -> None:
     """Name each bad photograph with its reason, and exit with 1 where there is one."""
     for path, reason in failures:
-        errors_console.print(f"[red]✗[/] {path}: {reason}", highlight=False, soft_wrap=True)
+        errors_console.print(Text(f"✗ {path}: {reason}", style="red"), soft_wrap=True)
     if failures:
         raise typer.Exit(1)

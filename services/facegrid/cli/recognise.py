@@ -1,6 +1,7 @@
 """`facegrid detect`, `identify` and `verify`: photographs in, faces with decisions out."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -182,12 +183,14 @@ def _compare(client: Client, first: Path, second: Path, draw: Path | None, as_js
         annotator, score = Annotator(draw), f"score {seen[0].decided['candidates'][0]['score']:.2f}"
         for path, one in zip((first, second), seen, strict=True):
             annotator.write(path, [Annotation(one.face, score, _is_named(one))])
+    culprit = second if outcome.field in {"second", str(second)} else first
     if as_json:
-        typer.echo(_photograph_json(first, seen[:1] if seen else (), outcome.error))
+        error = f"{culprit}: {outcome.error}" if outcome.error else ""
+        typer.echo(_photograph_json(first, seen[:1] if seen else (), error))
     elif seen:
         score, threshold = seen[0].decided["candidates"][0]["score"], seen[0].decided["threshold"]
         typer.echo(f"{seen[0].decision}: score {score:.3f}, threshold {threshold:.3f}")
-    report_failures([(first, outcome.error)] if outcome.error else [])
+    report_failures([(culprit, outcome.error)] if outcome.error else [])
 
 
 def _recognise(
@@ -200,6 +203,7 @@ def _recognise(
 ) -> None:
     annotator = Annotator(draw) if draw else None
     table = Table("Photograph", "Face", "Detection", "Eyes apart", *searched)
+    names = Counter(path.name for path in photographs)
     failures = []
     for outcome in for_each(photographs, work, title):
         faces = outcome.answer or []
@@ -209,9 +213,12 @@ def _recognise(
             annotator.write(outcome.item, [Annotation(one.face, one.label, _is_named(one)) for one in faces])
         if as_json:
             typer.echo(_photograph_json(outcome.item, faces, outcome.error))
+        shown = escape(outcome.item.name if names[outcome.item.name] == 1 else str(outcome.item))
         for one in faces:
-            table.add_row(*_row(outcome.item, one)[: len(table.columns)])
-    if not as_json:
+            table.add_row(shown, *_row(one)[: len(table.columns) - 1])
+        if not faces and not outcome.error:
+            table.add_row(shown, "no face")
+    if not as_json and table.row_count:
         Console().print(table)
     if draw and len(failures) < len(photographs):
         Console(stderr=True).print(f"annotated copies are in {escape(str(draw))}", highlight=False)
@@ -226,7 +233,7 @@ def _is_named(seen: SeenFace) -> bool:
     return seen.decision != "NO_MATCH"
 
 
-def _row(path: Path, seen: SeenFace) -> list[str]:
+def _row(seen: SeenFace) -> list[str]:
     box = seen.face.box
     eyes = next((one.value for one in seen.face.quality if one.measure == "inter_eye_distance"), 0.0)
     colour = "green" if seen.decision == "MATCH" else "yellow"
@@ -234,7 +241,6 @@ def _row(path: Path, seen: SeenFace) -> list[str]:
         f"{escape(one['subject'])} {one['score']:.3f}" for one in seen.decided["candidates"]
     )
     return [
-        escape(path.name),
         f"{box.width:.0f}×{box.height:.0f} at {box.x:.0f},{box.y:.0f}",
         f"{seen.face.detection_score:.2f}",
         f"{eyes:.0f} px",

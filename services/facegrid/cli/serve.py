@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from facegrid.cli.failures import fail
 from facegrid.domain.errors import ConfigurationError
@@ -39,20 +40,20 @@ def serve(
     log_format: Annotated[LogFormat, typer.Option(help="For people, or for machines.")] = LogFormat.CONSOLE,
 ) -> None:
     """Run the service in one process until SIGTERM."""
-    from facegrid.serving.local import serve_forever  # noqa: PLC0415  # heavy: only where it is used
-
     configure_log(json=log_format is LogFormat.JSON)
     with configuration_errors():
+        from facegrid.serving.local import serve_forever  # noqa: PLC0415  # heavy: only where it is used
+
         asyncio.run(serve_forever(settings(data=data, milvus=milvus), listen, insecure=insecure))
 
 
 @contextmanager
 def local_runtime(data: Path | None) -> Iterator[str]:
     """Run the service in this process, on a Unix socket; yields the address."""
-    from facegrid.serving.local import LocalRuntime  # noqa: PLC0415  # heavy: only where it is used
-
     configure_log(json=False, quiet=True)
     with configuration_errors():
+        from facegrid.serving.local import LocalRuntime  # noqa: PLC0415  # heavy: only where it is used
+
         runtime = LocalRuntime(settings(data=data))
         target = runtime.start()
     try:
@@ -63,13 +64,20 @@ def local_runtime(data: Path | None) -> Iterator[str]:
 
 def settings(**flags: Any) -> Settings:
     """Return the settings: flags that are given, then `FACEGRID_…` variables, then defaults."""
-    return Settings(**{name: value for name, value in flags.items() if value is not None})
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"FACEGRID_{first['loc'][0]}".upper()
+        raise ConfigurationError(f"{name} is {first['input']!r}: {first['msg']}") from None
 
 
 @contextmanager
 def configuration_errors() -> Iterator[None]:
-    """Turn a ConfigurationError into the command's error: a sentence and exit code 1."""
+    """Turn a ConfigurationError, or a missing extra, into a sentence and exit code 1."""
     try:
         yield
+    except ModuleNotFoundError as missing:
+        fail(f"{missing.name} is not installed; pip install 'facegrid[cpu,open]' brings it")
     except ConfigurationError as error:
         fail(str(error))

@@ -42,7 +42,7 @@ class Client:
 
     def __init__(self, target: str, timeout_s: float = 120) -> None:
         """Connect to `host:port` or `unix:path`; `timeout_s` is the deadline of each call."""
-        self._timeout_s = timeout_s
+        self._target, self._timeout_s = target, timeout_s
         self._channel = grpc.insecure_channel(
             target,
             options=[
@@ -74,7 +74,7 @@ class Client:
         try:
             return method(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            raise call_failed(cast("grpc.Call", error)) from None
+            raise call_failed(cast("grpc.Call", error), self._target) from None
 
     def detect(self, photograph: bytes) -> face_pb.DetectResponse:
         """Find the faces of a photograph."""

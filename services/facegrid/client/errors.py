@@ -21,8 +21,8 @@ class CallFailed(Exception):
         return f"{self.message} ({self.reason or self.code.name})"
 
 
-def call_failed(error: grpc.Call) -> CallFailed:
-    """Read the details of a failed call, which is also the exception that it raised."""
+def call_failed(error: grpc.Call, target: str) -> CallFailed:
+    """Read the details of a failed call to a server, which is also the exception that it raised."""
     code, message = error.code(), error.details() or ""
     reason, field = "", ""
     status = rpc_status.from_call(error)
@@ -32,6 +32,8 @@ def call_failed(error: grpc.Call) -> CallFailed:
             reason = info.reason
         elif detail.Unpack(bad):
             field = bad.field_violations[0].field
+    if not reason and code is grpc.StatusCode.UNAVAILABLE:
+        message = f"no server answers at {target}; start one with facegrid serve, or check the address"
     if not reason and code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
         reason, message = "MESSAGE_TOO_LARGE", "the request is larger than the server accepts"
     return CallFailed(code, reason, message, field)

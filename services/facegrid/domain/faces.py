@@ -89,7 +89,7 @@ def select_faces(
     if selection is FaceSelection.EXACTLY_ONE and len(usable) > 1:
         raise ManyFacesFound(
             f"the photograph shows {len(usable)} faces where exactly one is asked for; "
-            "crop it to the person meant, or ask for the largest face"
+            "crop it to the person meant, or send faces = LARGEST"
         )
     return [max(usable, key=lambda face: face.box.width * face.box.height)]
 

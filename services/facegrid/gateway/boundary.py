@@ -10,8 +10,8 @@ import grpc
 import structlog
 from grpc_status import rpc_status
 
-from facegrid.domain.errors import FacegridError, MessageTooLarge, Overloaded
-from facegrid.gateway.status import internal_status, rich_status, status_code
+from facegrid.domain.errors import ConfigurationError, FacegridError, MessageTooLarge, Overloaded
+from facegrid.gateway.status import internal_status, misconfigured_status, rich_status, status_code
 
 _SERVICES = "/facegrid.v1."
 _FRAMES_LOGGED = 4
@@ -57,6 +57,9 @@ class Boundary(grpc.aio.ServerInterceptor):
             except FacegridError as error:
                 outcome = {"code": status_code(error).name, "reason": error.reason}
                 status = rich_status(error)
+            except ConfigurationError as error:
+                outcome = {"code": "FAILED_PRECONDITION", "reason": "MISCONFIGURED", "cause": str(error)}
+                status = misconfigured_status(request.context.request_id)
             except Exception as error:  # noqa: BLE001  # the boundary is where a fault ends
                 outcome = {"code": "INTERNAL", "error": type(error).__name__, "where": _where(error)}
                 status = internal_status(request.context.request_id)
@@ -80,7 +83,7 @@ class Boundary(grpc.aio.ServerInterceptor):
             )
 
     def _log_call(self, method: str, request: Any, outcome: dict[str, str], start: float) -> None:
-        log = self._log.error if outcome["code"] == "INTERNAL" else self._log.info
+        log = self._log.error if outcome.keys() & {"cause", "where"} else self._log.info
         log(
             "call",
             method=method,

@@ -42,11 +42,15 @@ def rich_status(error: FacegridError) -> status_pb2.Status:
 
 def internal_status(request_id: str) -> status_pb2.Status:
     """Return the answer to a fault: no detail but the id under which the log has it."""
-    return _status(
-        grpc.StatusCode.INTERNAL,
-        f"the server failed; its log has request {request_id}",
-        [error_details_pb2.ErrorInfo(reason="INTERNAL", domain=ERROR_DOMAIN)],
-    )
+    info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=ERROR_DOMAIN)
+    return _status(grpc.StatusCode.INTERNAL, f"the server failed; its log has request {request_id}", [info])
+
+
+def misconfigured_status(request_id: str) -> status_pb2.Status:
+    """Return the answer where the server's operator has to mend something, which the log names."""
+    info = error_details_pb2.ErrorInfo(reason="MISCONFIGURED", domain=ERROR_DOMAIN)
+    message = f"the server must be mended before it can do this; its log says what, for request {request_id}"
+    return _status(grpc.StatusCode.FAILED_PRECONDITION, message, [info])
 
 
 def _status(code: grpc.StatusCode, message: str, details: list[Message]) -> status_pb2.Status:

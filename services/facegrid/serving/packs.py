@@ -11,33 +11,36 @@ __all__ = ["build_open_pack", "describe_packs", "verify_packs"]
 
 
 def describe_packs(models: Path) -> list[dict[str, Any]]:
-    """Return what each installed pack says of itself. Raises ConfigurationError."""
+    """Return what each installed pack says of itself, or its problem."""
     folder = PackFolder(models)
-    described = []
-    for manifest in map(folder.manifest, folder.names()):
-        pack = manifest.pack
-        described.append(
-            {
-                "pack": pack.name,
-                "detector": manifest.detector.kind,
-                "template_version": pack.template_version,
-                "dimension": pack.dimension,
-                "verify_threshold": pack.thresholds.verify.value,
-                "identify_threshold": pack.thresholds.identify.value,
-                "licence": manifest.licence,
-            }
-        )
-    return described
+    return [_describe(folder, name) for name in folder.names()]
+
+
+def _describe(folder: PackFolder, name: str) -> dict[str, Any]:
+    try:
+        manifest = folder.manifest(name)
+    except ConfigurationError as error:
+        return {"pack": name, "problem": str(error)}
+    pack = manifest.pack
+    return {
+        "pack": name,
+        "detector": manifest.detector.kind,
+        "template_version": pack.template_version,
+        "dimension": pack.dimension,
+        "verify_threshold": pack.thresholds.verify.value,
+        "identify_threshold": pack.thresholds.identify.value,
+        "licence": manifest.licence,
+    }
 
 
 def verify_packs(models: Path, name: str) -> list[tuple[str, str]]:
-    """Return (file, problem) for each file of a pack, or of all packs. Raises ConfigurationError."""
+    """Return (file, problem) for each file of a pack, or of all packs."""
     folder = PackFolder(models)
+    return [row for pack in ([name] if name else folder.names()) for row in _verify(folder, pack)]
+
+
+def _verify(folder: PackFolder, name: str) -> list[tuple[str, str]]:
     try:
-        return [
-            (f"{pack}/{report.path}", report.problem)
-            for pack in ([name] if name else folder.names())
-            for report in folder.verify(pack)
-        ]
-    except (InvalidField, PackNotFound) as error:
-        raise ConfigurationError(error.message) from None
+        return [(f"{name}/{report.path}", report.problem) for report in folder.verify(name)]
+    except (ConfigurationError, InvalidField, PackNotFound) as error:
+        return [(name, str(error))]

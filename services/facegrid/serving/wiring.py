@@ -40,9 +40,12 @@ class Application:
     default_pack: str
 
     async def recover(self) -> None:
-        """Do what must be done before the first call. Raises ConfigurationError."""
+        """Do what must be done before the first call: the default pack loads, and no deletion is half done.
+
+        Raises ConfigurationError.
+        """
         try:
-            self.engine.pack(self.default_pack)
+            await self.engine.warm(self.default_pack)
             await self.galleries.recover()
         except PackNotFound as error:
             build = "; build it with: facegrid models build open" if self.default_pack == "open" else ""
@@ -51,9 +54,8 @@ class Application:
             raise ConfigurationError(error.message) from None
 
     async def load(self) -> None:
-        """Warm the default pack, fill the indexes, then say SERVING. Raises ConfigurationError."""
+        """Fill the indexes, then say SERVING. Raises ConfigurationError."""
         try:
-            await self.engine.warm(self.default_pack)
             await self.galleries.fill()
         except Unavailable as error:
             raise ConfigurationError(error.message) from None

@@ -34,7 +34,7 @@ class FolderLock:
         except BlockingIOError:
             with self._file:
                 raise FolderInUse(
-                    f"{folder} is in use by {_owner(self._file.read())}; stop it first"
+                    f"{folder} is in use by {_owner(self._file.read())}; call that server, or stop it first"
                 ) from None
         self.announce("")
 

@@ -74,6 +74,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED: the server is at its limit. Retry later."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 24
     """INTERNAL: a fault of the server; its log has the request id."""
+    ERROR_REASON_MISCONFIGURED: _ErrorReason.ValueType  # 25
+    """FAILED_PRECONDITION: something of the server, such as a model pack, must be mended first; its log says
+    what, under the request id.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed; the comment gives the status code that comes with it."""
@@ -128,4 +132,8 @@ ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 23
 """RESOURCE_EXHAUSTED: the server is at its limit. Retry later."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 24
 """INTERNAL: a fault of the server; its log has the request id."""
+ERROR_REASON_MISCONFIGURED: ErrorReason.ValueType  # 25
+"""FAILED_PRECONDITION: something of the server, such as a model pack, must be mended first; its log says
+what, under the request id.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

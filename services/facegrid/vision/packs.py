@@ -60,8 +60,8 @@ class PackFolder:
         """Return what a pack says of itself. Raises InvalidField, PackNotFound and PackError."""
         path = self._root / check_name(name, "pack") / MANIFEST_FILE
         if not path.is_file():
-            installed = ", ".join(self.names()) or "none"
-            raise PackNotFound(f"no model pack {name!r} is installed; use one of: {installed}", field="pack")
+            installed = ", ".join(self.names()) or "there is none"
+            raise PackNotFound(f"no model pack {name!r} is installed; installed: {installed}", field="pack")
         manifest = read_manifest(path)
         if manifest.name != name:
             raise PackError(

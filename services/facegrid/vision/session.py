@@ -1,9 +1,14 @@
 """One ONNX model in memory."""
 
+import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
+
+# Read when the library is loaded: without it, ONNX Runtime keeps a device id in the home folder and reports.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime  # after the line above
 
 from facegrid.domain.faces import Floats
 from facegrid.vision.manifest import PackError
