@@ -47,7 +47,7 @@ bench: install-dev  ## Measure speed beside insightface, and what a search costs
 	$(RUN) python loadtests/extract.py
 	$(RUN) python loadtests/identify.py
 
-install: $(UV)
+install: $(UV)  ## Install into .venv (ACCELERATOR=gpu for CUDA)
 	@echo "Installing Facegrid (a minute or two on a fresh machine)"
 	@$(UV) sync --frozen --quiet --inexact --extra $(ACCELERATOR) --extra open
 

@@ -13,11 +13,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import skimage.data
+from numpy.typing import NDArray
 
 from facegrid.client import CallFailed, Client
 from facegrid.domain.alignment import ALIGNMENTS
@@ -50,6 +50,7 @@ def main() -> None:
             reference = InsightfaceReference(*_make_insightface_pack(models, assets / "models"))
             measure(Path(folder), "insightface", photographs, reference)
         else:
+            print("FACEGRID_TEST_ASSETS is not set: insightface is left out")
             photographs = [Path(skimage.data.__file__).parent / "astronaut.png"] * 10
         measure(Path(folder), "open", photographs, None)
 
@@ -72,12 +73,15 @@ def measure(folder: Path, pack: str, photographs: list[Path], reference: Insight
         }
         if reference:
             ways = {"insightface 2.1": lambda: [reference.extract(path) for path in photographs]} | ways
+        stages = Stages(folder / "models", pack)
+        ways["stages"] = lambda: stages.run(photographs)
         seconds = {name: statistics.median(times) for name, times in _in_turn(ways).items()}
+        del seconds["stages"]
     print(f"\npack {pack}: {len(photographs)} photographs, median of {_ROUNDS} rounds in turn")
     first = next(iter(seconds.values()))
     for name, value in seconds.items():
         print(f"  {name:<20} {len(photographs) / value:6.1f} photographs/s   ratio {first / value:.2f}")
-    _print_split(folder / "models", pack, photographs, seconds["Extract, one caller"])
+    print(f"  of one caller's time: {stages.shares(seconds['Extract, one caller'])}")
 
 
 def _make_insightface_pack(models: Path, assets: Path) -> list[Path]:
@@ -110,30 +114,39 @@ def _in_turn(ways: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
     return times
 
 
-def _print_split(models: Path, pack: str, photographs: list[Path], whole: float) -> None:
-    loaded = PackFolder(models).load(pack)
-    rounds: dict[str, list[float]] = defaultdict(list)
-    for _ in range(_ROUNDS):
-        spent: dict[str, float] = defaultdict(float)
-        for path in photographs:
-            marks = [time.perf_counter()]
-            pixels = decode(path.read_bytes(), PhotographLimits())
-            marks.append(time.perf_counter())
-            faces = loaded.detector.detect(pixels)
-            marks.append(time.perf_counter())
-            crops = [align(pixels, face.landmarks, ALIGNMENTS[loaded.pack.alignment]) for face in faces]
-            marks.append(time.perf_counter())
-            if crops:
-                loaded.embedder.embed(np.stack(crops))
-            marks.append(time.perf_counter())
-            for name, (begin, end) in zip(_STEPS, pairwise(marks), strict=True):
-                spent[name] += end - begin
-        for name, value in spent.items():
-            rounds[name].append(value)
-    split = {name: statistics.median(values) for name, values in rounds.items()}
-    split["the rest"] = whole - sum(split.values())
-    shares = ", ".join(f"{name} {100 * value / whole:.0f} %" for name, value in split.items())
-    print(f"  of one caller's time: {shares}")
+class Stages:
+    """The steps of Extract without the service around them, one photograph after another."""
+
+    def __init__(self, models: Path, pack: str) -> None:
+        """Load the pack a second time."""
+        self._pack = PackFolder(models).load(pack)
+        self._seconds: dict[str, list[float]] = defaultdict(list)
+
+    def run(self, photographs: list[Path]) -> None:
+        """Take all photographs through the steps and note the seconds that each step took."""
+        spent = np.sum([self._one(path.read_bytes()) for path in photographs], axis=0)
+        for name, value in zip(_STEPS, spent, strict=True):
+            self._seconds[name].append(value)
+
+    def _one(self, photograph: bytes) -> NDArray[np.float64]:
+        alignment = ALIGNMENTS[self._pack.pack.alignment]
+        marks = [time.perf_counter()]
+        pixels = decode(photograph, PhotographLimits())
+        marks.append(time.perf_counter())
+        faces = self._pack.detector.detect(pixels)
+        marks.append(time.perf_counter())
+        crops = [align(pixels, face.landmarks, alignment) for face in faces]
+        marks.append(time.perf_counter())
+        if crops:
+            self._pack.embedder.embed(np.stack(crops))
+        marks.append(time.perf_counter())
+        return np.diff(marks)
+
+    def shares(self, whole: float) -> str:
+        """Return each step's share of the seconds that Extract took as a whole."""
+        split = {name: statistics.median(values[1:]) for name, values in self._seconds.items()}
+        split["the rest"] = whole - sum(split.values())
+        return ", ".join(f"{name} {100 * value / whole:.0f} %" for name, value in split.items())
 
 
 if __name__ == "__main__":
