@@ -1,7 +1,6 @@
 """What every index promises."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -19,8 +18,6 @@ from facegrid.storage.milvus import MilvusIndex
 from facegrid.storage.resident import ResidentIndex
 
 DIMENSION = 16
-SERVER = os.environ.get("FACEGRID_TEST_MILVUS_URI", "")
-needs_server = pytest.mark.skipif(not SERVER, reason="FACEGRID_TEST_MILVUS_URI names no Milvus server")
 
 
 @pytest.fixture(
@@ -28,7 +25,7 @@ needs_server = pytest.mark.skipif(not SERVER, reason="FACEGRID_TEST_MILVUS_URI n
     params=[
         "resident",
         pytest.param("milvus-lite", marks=pytest.mark.integration),
-        pytest.param("milvus-server", marks=[pytest.mark.integration, needs_server]),
+        pytest.param("milvus-server", marks=pytest.mark.integration),
     ],
 )
 def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
@@ -37,7 +34,7 @@ def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     made = {
         "resident": lambda: ResidentIndex(4),
         "milvus-lite": lambda: MilvusIndex(str(folder / "milvus")),
-        "milvus-server": lambda: MilvusIndex(SERVER),
+        "milvus-server": lambda: MilvusIndex(request.getfixturevalue("milvus_uri")),
     }[request.param]()
     yield made
     made.close()
