@@ -60,4 +60,4 @@ install-dev: $(UV)
 	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 clean:  ## Remove what the other targets made
-	rm -rf .venv .uv demo-data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .uv .tools demo-data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

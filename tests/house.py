@@ -1,6 +1,7 @@
 """The use cases over real records and a real index, with a vision that sees what a photograph says."""
 
 import itertools
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +23,9 @@ from fakes import FakeVision
 _numbers = itertools.count()
 
 
-def call(method: str, request_id: str = "", fingerprint: str = "same", timeout_s: float | None = 5) -> Call:
+def call(method: str, request_id: str = "", fingerprint: str = "same", timeout_s: float = 5) -> Call:
     """Return a call with a request id of its own, unless one is given."""
-    return Call(method, request_id or f"r{next(_numbers)}", fingerprint, timeout_s)
+    return Call(method, request_id or f"r{next(_numbers)}", fingerprint, time.monotonic() + timeout_s)
 
 
 @dataclass
@@ -74,7 +75,7 @@ class House:
         selection: FaceSelection = FaceSelection.EXACTLY_ONE,
         below: bool = False,
         min_revision: str = "",
-        timeout_s: float | None = 5,
+        timeout_s: float = 5,
     ) -> Identification:
         """Identify."""
         return await self.identify(

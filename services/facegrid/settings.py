@@ -25,7 +25,9 @@ class Settings(BaseSettings):
     milvus_token: SecretStr = Field(default=SecretStr(""), description="user:password or API key")
     smallest_face_px: float = Field(default=20, gt=0, description="smaller faces are never used")
     max_photograph_bytes: int = Field(default=20 * _MIB, gt=0)
-    max_photograph_pixels: int = Field(default=100_000_000, gt=0)
+    max_photograph_pixels: int = Field(
+        default=64_000_000, gt=0, le=178_956_970, description="Pillow's own bound"
+    )
     max_message_bytes: int = Field(default=32 * _MIB, gt=0)
     max_calls: int = Field(default=64, gt=0, description="calls under way before new ones are refused")
     drain_s: float = Field(default=30, ge=0, description="time that calls have to end after SIGTERM")

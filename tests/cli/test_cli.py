@@ -198,6 +198,32 @@ def test_copies_are_legible_and_never_over_the_photograph(run: Run, people: Path
     assert (people / "tom" / "one-2.annotated.jpg").exists()
 
 
+def test_a_copy_never_takes_the_place_of_another_photograph(run: Run, people: Path) -> None:
+    """Not even of one that is named as a copy would be."""
+    folder = people / "eileen"
+    (folder / "one.annotated.jpg").write_bytes((people / "tom" / "one.png").read_bytes())
+    before = (folder / "one.annotated.jpg").read_bytes()
+    run("detect", folder / "one.png", folder / "one.annotated.jpg", "--draw", folder)
+    assert (folder / "one.annotated.jpg").read_bytes() == before
+    assert (folder / "one-2.annotated.jpg").exists()
+
+
+def test_the_same_photograph_twice_is_enrolled_once(run: Run, people: Path) -> None:
+    """A copy under another name is skipped, though both are sent in one run."""
+    for number in range(4):
+        shutil.copy(people / "tom" / "one.png", people / "tom" / f"copy{number}.png")
+    run("gallery", "create", "g")
+    assert "enrolled 2, already there 4, failed 0" in run("enroll", "--gallery", "g", people).stdout
+
+
+def test_a_folder_that_cannot_be_used_is_named(run: Run, people: Path, tmp_path: Path) -> None:
+    """Data or copies where a file stands end with a sentence that has the path."""
+    (tmp_path / "file").touch()
+    assert "file" in run("gallery", "list", "--data", tmp_path / "file", code=1).stderr
+    photograph = people / "tom" / "one.png"
+    assert "file" in run("detect", photograph, "--draw", tmp_path / "file", code=1).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

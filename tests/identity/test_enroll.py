@@ -106,6 +106,15 @@ async def test_concurrent_creations_of_a_subject_make_one(house: House) -> None:
     assert sum(isinstance(outcome, SubjectExists) for outcome in outcomes) == 5
 
 
+async def test_a_refused_request_claims_no_request_id(house: House) -> None:
+    """The caller may follow the error's advice with the same request id."""
+    await house.add("ann", b"ann")
+    with pytest.raises(SubjectExists):
+        await house.add("ann", b"ann#2", mode=EnrollMode.CREATE, request_id="q")
+    await house.add("ann", b"ann#2", mode=EnrollMode.ADD, request_id="q")
+    assert len((await house.subjects.get("g", "ann")).encounters) == 2
+
+
 async def test_add_keeps_what_is_there(house: House) -> None:
     """Mode ADD adds an encounter beside the others."""
     await house.add("ann", b"ann")
@@ -210,6 +219,8 @@ _NAN = b"\x00\x00\xc0\x7f" * DIMENSION
         (SentTemplate("fake-1", _UNIT[:-4], 1), InvalidTemplate),
         (SentTemplate("fake-1", _NAN, 1), InvalidTemplate),
         (SentTemplate("fake-1", bytes(4 * DIMENSION), 1), InvalidTemplate),
+        (SentTemplate("fake-1", _UNIT, float("nan")), InvalidTemplate),
+        (SentTemplate("fake-1", _UNIT, -1), InvalidTemplate),
         (SentTemplate("fake-2", _UNIT, 1), TemplateVersionMismatch),
     ],
 )

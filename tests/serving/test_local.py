@@ -25,7 +25,7 @@ class ServerProcess:
     """`facegrid serve` on a free port; `address` is known once it serves."""
 
     def __init__(self, data: Path, models: Path, *flags: str) -> None:
-        """Start it and wait for the line of its log that says where it serves."""
+        """Start it."""
         environment = os.environ | {"FACEGRID_MODELS": str(models), "FACEGRID_DATA": str(data)}
         self.process = subprocess.Popen(
             [*_SERVE, "--listen", "127.0.0.1:0", *flags],
@@ -33,14 +33,16 @@ class ServerProcess:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.address = self._wait_for("serving")["address"]
+        self.address = ""
 
-    def _wait_for(self, event: str) -> dict[str, str]:
+    def wait(self) -> None:
+        """Read its log up to the line that says where it serves."""
         for line in self.process.stderr or ():
             entry: dict[str, str] = json.loads(line)
-            if entry["event"] == event:
-                return entry
-        pytest.fail(f"the server ended without {event!r}")
+            if entry["event"] == "serving":
+                self.address = entry["address"]
+                return
+        pytest.fail("the server ended before it served")
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
@@ -56,6 +58,7 @@ def start(tmp_path: Path, open_pack_root: Path) -> Iterator[Callable[..., Server
 
     def start_one(*flags: str) -> ServerProcess:
         started.append(ServerProcess(tmp_path / "data", open_pack_root, *flags))
+        started[-1].wait()
         return started[-1]
 
     yield start_one
@@ -141,7 +144,7 @@ def test_an_address_that_others_reach_needs_insecure(tmp_path: Path, open_pack_r
     assert "--insecure" in refused
 
 
-@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:port"])
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:port", "127.0.0.1:99999"])
 def test_what_is_no_address_is_refused(tmp_path: Path, open_pack_root: Path, address: str) -> None:
     """The sentence says what an address looks like."""
     assert "HOST:PORT" in _refused("--listen", address, models=open_pack_root, data=tmp_path)

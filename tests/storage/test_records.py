@@ -230,6 +230,24 @@ class FullStore(LocalObjectStore):
         raise OSError(errno.ENOSPC, "No space left on device", f"/srv/{key}/{len(data)}")
 
 
+async def test_a_commit_that_fails_leaves_no_photograph(
+    records: StoredRecords, gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the disk is full in the middle of an encounter, what was written of it is removed."""
+    put, written = LocalObjectStore.put, []
+
+    def put_one(store: LocalObjectStore, key: str, data: bytes) -> None:
+        written.append(key)
+        if len(written) > 2:
+            raise OSError(errno.ENOSPC, "full")
+        put(store, key, data)
+
+    monkeypatch.setattr(LocalObjectStore, "put", put_one)
+    with pytest.raises(StoreUnavailable):
+        await records.commit(gallery, make_encounter(1), [b"photograph", b"photograph"])
+    assert not [path for path in tmp_path.rglob("*") if path.name in {"source", "open-1.0"}]
+
+
 async def test_a_full_disk_is_unavailable_and_names_no_path(tmp_path: Path) -> None:
     """The client learns that the store failed, and nothing of the server's folders."""
     records = StoredRecords(FullStore(tmp_path), workers=1)

@@ -32,7 +32,7 @@ def test_load(packs_root: Path) -> None:
 
 def test_unknown_name(packs_root: Path) -> None:
     """An unknown pack's error names those that are installed."""
-    with pytest.raises(PackNotFound, match="use one of: open"):
+    with pytest.raises(PackNotFound, match="installed: open"):
         PackFolder(packs_root).load("other")
 
 

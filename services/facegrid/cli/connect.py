@@ -43,3 +43,5 @@ def connected(server: str, data: Path | None) -> Iterator[Client]:
             yield client
         except CallFailed as failure:
             fail(str(failure))
+        except OSError as error:
+            fail(f"{error.filename}: {error.strerror or error}")

@@ -24,11 +24,11 @@ class Annotation:
 class Annotator:
     """Writes annotated copies into a folder, never over a photograph."""
 
-    def __init__(self, folder: Path) -> None:
-        """Make the folder where it is missing."""
+    def __init__(self, folder: Path, photographs: Sequence[Path]) -> None:
+        """Make the folder where it is missing; no copy takes the place of one of the photographs."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._written: set[Path] = set()
+        self._folder = folder.resolve()
+        self._taken = {path.resolve() for path in photographs}
 
     def write(self, photograph: Path, annotations: Sequence[Annotation]) -> Path:
         """Write `<name>.annotated.jpg`, numbered where two photographs share a name."""
@@ -46,9 +46,9 @@ class Annotator:
 
     def _free_path(self, stem: str) -> Path:
         path, number = self._folder / f"{stem}.annotated.jpg", 2
-        while path in self._written:
+        while path in self._taken:
             path, number = self._folder / f"{stem}-{number}.annotated.jpg", number + 1
-        self._written.add(path)
+        self._taken.add(path)
         return path
 
 

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import Counter
-from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Annotated
 
 import typer
@@ -27,8 +27,8 @@ def enroll(
     data: Data = None,
 ) -> None:
     """Enrol photographs. Run it again to go on: photographs that a subject already has are skipped."""
-    jobs = _jobs(photographs, subject)
     with connected(server, data) as client:
+        jobs = _jobs(photographs, subject)
         client.get_gallery(gallery)
         enrolment = _Enrolment(client, gallery)
         counts, failures = Counter[str](), []
@@ -49,17 +49,25 @@ class _Enrolment:
 
     def __init__(self, client: Client, gallery: str) -> None:
         self._client, self._gallery = client, gallery
-        self._known = cache(self._sha256s)
+        self._known: dict[str, set[str]] = {}
+        self._lock = Lock()
 
     def enroll(self, job: tuple[str, Path]) -> str:
         subject, path = job
         photograph = path.read_bytes()
-        known, sha256 = self._known(subject), hashlib.sha256(photograph).hexdigest()
-        if sha256 in known:
+        if not self._is_new(subject, hashlib.sha256(photograph).hexdigest()):
             return "skipped"
-        known.add(sha256)
         self._client.enroll(self._gallery, [photograph], subject_id=subject, mode=pb.ENROLL_MODE_ADD)
         return "enrolled"
+
+    def _is_new(self, subject: str, sha256: str) -> bool:
+        with self._lock:
+            if subject not in self._known:
+                self._known[subject] = self._sha256s(subject)
+            known = self._known[subject]
+            count = len(known)
+            known.add(sha256)
+            return len(known) > count
 
     def _sha256s(self, subject: str) -> set[str]:
         try:

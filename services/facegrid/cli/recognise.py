@@ -180,7 +180,10 @@ def _compare(client: Client, first: Path, second: Path, draw: Path | None, as_js
     (outcome,) = for_each([(first, second)], work, "Comparing")
     seen = outcome.answer
     if seen and draw:
-        annotator, score = Annotator(draw), f"score {seen[0].decided['candidates'][0]['score']:.2f}"
+        annotator, score = (
+            Annotator(draw, (first, second)),
+            f"score {seen[0].decided['candidates'][0]['score']:.2f}",
+        )
         for path, one in zip((first, second), seen, strict=True):
             annotator.write(path, [Annotation(one.face, score, _is_named(one))])
     culprit = second if outcome.field in {"second", str(second)} else first
@@ -201,7 +204,7 @@ def _recognise(
     as_json: bool,
     searched: Sequence[str] = ("Decision", "Candidates"),
 ) -> None:
-    annotator = Annotator(draw) if draw else None
+    annotator = Annotator(draw, photographs) if draw else None
     table = Table("Photograph", "Face", "Detection", "Eyes apart", *searched)
     names = Counter(path.name for path in photographs)
     failures = []

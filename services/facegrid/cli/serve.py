@@ -74,9 +74,11 @@ def settings(**flags: Any) -> Settings:
 
 @contextmanager
 def configuration_errors() -> Iterator[None]:
-    """Turn a ConfigurationError, or a missing extra, into a sentence and exit code 1."""
+    """Turn what keeps the program from starting into a sentence and exit code 1."""
     try:
         yield
+    except OSError as error:
+        fail(f"{error.filename or 'the system'}: {error.strerror or error}")
     except ModuleNotFoundError as missing:
         fail(f"{missing.name} is not installed; pip install 'facegrid[cpu,open]' brings it")
     except ConfigurationError as error:

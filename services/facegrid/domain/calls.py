@@ -5,17 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a request's context says, whichever way it came in.
+    """What the use cases need to know of a call.
 
     `fingerprint` is a digest of a mutation's payload: the same `request_id` with another one is refused.
-    `timeout_s` is what is left of the caller's deadline; None where there is none.
+    `deadline` is when the caller gives up, on the monotonic clock in seconds; None where there is none.
     """
 
     method: str
     request_id: str
     fingerprint: str = ""
-    timeout_s: float | None = None
-    transaction_id: str = ""
-    purpose: str = ""
-    case_id: str = ""
+    deadline: float | None = None
     end_user: str = ""

@@ -96,7 +96,10 @@ def select_faces(
 
 def _nothing_usable(faces: Sequence[DetectedFace], smallest_px: float) -> NoFaceFound | FaceTooSmall:
     if not faces:
-        return NoFaceFound("no face was found in the photograph; send one that shows a face from the front")
+        return NoFaceFound(
+            "no face was found; send a photograph that shows a face from the front, cropped to the person "
+            "if the picture is large"
+        )
     largest = max(face.box.shorter_side for face in faces)
     return FaceTooSmall(
         f"the largest face is {largest:.0f} px wide and the limit is {smallest_px:.0f} px; "

@@ -1,5 +1,6 @@
 """Templates: what a face becomes, and the only way in which two of them are compared."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -62,6 +63,8 @@ def template_from_client(sent: SentTemplate, version: str, dimension: int) -> Te
         )
     vector = np.frombuffer(sent.vector, "<f4").astype(np.float32)
     _check_unit(vector)
+    if not (math.isfinite(sent.norm) and sent.norm >= 0):
+        raise InvalidTemplate("the norm is negative or not finite; send it as Extract returned it")
     return Template(version, vector, sent.norm)
 
 

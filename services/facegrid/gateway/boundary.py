@@ -1,5 +1,6 @@
 """What every call passes on its way in and out: request id, limits, the log's line, errors to statuses."""
 
+import errno
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -10,7 +11,7 @@ import grpc
 import structlog
 from grpc_status import rpc_status
 
-from facegrid.domain.errors import ConfigurationError, FacegridError, MessageTooLarge, Overloaded
+from facegrid.domain.errors import ConfigurationError, FacegridError, MessageTooLarge, Overloaded, Unavailable
 from facegrid.gateway.status import internal_status, misconfigured_status, rich_status, status_code
 
 _SERVICES = "/facegrid.v1."
@@ -55,7 +56,7 @@ class Boundary(grpc.aio.ServerInterceptor):
                 answer = await handler(request, context)
                 outcome = {"code": "OK"}
             except FacegridError as error:
-                outcome = {"code": status_code(error).name, "reason": error.reason}
+                outcome = {"code": status_code(error).name, "reason": error.reason} | _cause(error)
                 status = rich_status(error)
             except ConfigurationError as error:
                 outcome = {"code": "FAILED_PRECONDITION", "reason": "MISCONFIGURED", "cause": str(error)}
@@ -88,14 +89,28 @@ class Boundary(grpc.aio.ServerInterceptor):
             "call",
             method=method,
             request_id=_printable(request.context.request_id),
+            **_noted(request.context.transaction_id),
             ms=round(1000 * (time.perf_counter() - start), 1),
             **outcome,
         )
 
 
+def _cause(error: FacegridError) -> dict[str, str]:
+    """Name what a store or index failed with: without its words, which may hold paths."""
+    cause = error.__cause__
+    if not isinstance(error, Unavailable) or cause is None:
+        return {}
+    number = cause.errno if isinstance(cause, OSError) else None
+    return {"cause": " ".join([type(cause).__name__, errno.errorcode.get(number or 0, "")]).strip()}
+
+
 def _printable(request_id: str) -> str:
     """Keep what a client sent from writing lines of its own into the log."""
     return request_id[:_LONGEST_ID] if request_id.isprintable() else "(not printable)"
+
+
+def _noted(transaction_id: str) -> dict[str, str]:
+    return {"transaction_id": _printable(transaction_id)} if transaction_id else {}
 
 
 def _where(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Between protobuf messages and the domain's values: what comes in is checked, what goes out is plain."""
 
 import hashlib
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -50,13 +51,11 @@ def call_of(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Call:
                 f"context.{name} is longer than {_LONGEST_NOTE} characters or not printable",
                 field=f"context.{name}",
             )
+    left = context.time_remaining()
     return Call(
         method=type(request).__name__.removesuffix("Request"),
         request_id=sent.request_id,
-        timeout_s=context.time_remaining(),
-        transaction_id=sent.transaction_id,
-        purpose=sent.purpose,
-        case_id=sent.case_id,
+        deadline=None if left is None else time.monotonic() + left,
         end_user=sent.end_user,
     )
 

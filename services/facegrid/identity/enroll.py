@@ -9,7 +9,13 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from facegrid.domain.calls import Call
-from facegrid.domain.errors import EncounterDeleted, GalleryNotFound, SubjectExists
+from facegrid.domain.errors import (
+    ConfigurationError,
+    EncounterDeleted,
+    FacegridError,
+    GalleryNotFound,
+    SubjectExists,
+)
 from facegrid.domain.faces import FaceSelection
 from facegrid.domain.galleries import Encounter, Gallery, Sample, Subject
 from facegrid.domain.names import check_name
@@ -71,20 +77,32 @@ class Enroll:
         gallery, pack = await self._galleries.get_with_pack(gallery_name)
         selection = one_face_only(selection)
         extractions = await self._extract.from_sources(samples, pack, selection, "samples")
-        await self._projection.ready(gallery, call.timeout_s)
+        await self._projection.ready(gallery, call.deadline)
         subject_id = subject_id or _keyed_hash(gallery, "subject", call)
         return await asyncio.shield(self._commit(call, gallery, subject_id, mode, extractions))
 
     async def _commit(
         self, call: Call, gallery: Gallery, subject_id: str, mode: EnrollMode, extractions: list[Extraction]
     ) -> Enrolled:
+        try:
+            return await self._write(call, gallery, subject_id, mode, extractions)
+        except (FacegridError, ConfigurationError):
+            if not self._projection.is_dropped(gallery):
+                raise
+        await self._galleries.erase_remains(gallery)
+        raise GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
+
+    async def _write(
+        self, call: Call, gallery: Gallery, subject_id: str, mode: EnrollMode, extractions: list[Extraction]
+    ) -> Enrolled:
         encounter_id = _keyed_hash(gallery, "encounter", call)
         async with self._locks.hold(gallery, subject_id):
-            claim = await self._records.claim(gallery, encounter_id, call)
+            claim = await self._records.find_claim(gallery, encounter_id, call)
             subject = await self._records.subject(gallery, subject_id)
             encounter = _find(subject, encounter_id)
             if encounter is None:
                 _check_mode(claim, mode, subject, subject_id)
+                await self._records.claim(gallery, encounter_id, call)
                 replaced = subject.encounters if subject and mode is EnrollMode.REPLACE else ()
                 encounter = Encounter(
                     encounter_id=encounter_id,
@@ -101,16 +119,9 @@ class Enroll:
                     encounter,
                     [one.photograph if gallery.keep_photographs else None for one in extractions],
                 )
-            await self._show(gallery, encounter)
-            return Enrolled(gallery, encounter)
-
-    async def _show(self, gallery: Gallery, encounter: Encounter) -> None:
-        try:
             await self._projection.add(gallery, encounter)
-        except GalleryNotFound:  # deleted while this was written: nothing of it may stay
-            await self._galleries.erase_remains(gallery)
-            raise
-        await self._records.erase(gallery, encounter.subject_id, encounter.replaces)
+            await self._records.erase(gallery, subject_id, encounter.replaces)
+            return Enrolled(gallery, encounter)
 
 
 def _keyed_hash(gallery: Gallery, kind: str, call: Call) -> str:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -53,7 +54,8 @@ class Extract:
 
     async def detect(self, photograph: bytes, pack_name: str) -> Detection:
         """Return all faces of a photograph, however small."""
-        return await self._detector.detect(photograph, self.pack(pack_name).name, ())
+        with _named("photograph"):
+            return await self._detector.detect(photograph, self.pack(pack_name).name, ())
 
     async def from_photograph(self, photograph: bytes, pack: Pack, selection: FaceSelection) -> Extraction:
         """Return the faces that are meant, with templates.
@@ -81,14 +83,11 @@ class Extract:
         self, source: bytes | SentTemplate, pack: Pack, selection: FaceSelection, field_name: str
     ) -> Extraction:
         """Return what a client's sample holds; an error names `field_name`."""
-        try:
+        with _named(field_name):
             if isinstance(source, bytes):
                 return await self.from_photograph(source, pack, selection)
             template = template_from_client(source, pack.template_version, pack.dimension)
             return Extraction([ExtractedFace(None, template)])
-        except FacegridError as error:
-            error.field = error.field or field_name
-            raise
 
     async def from_sources(
         self,
@@ -107,6 +106,16 @@ class Extract:
             for number, source in enumerate(sources)
         ]
         return await asyncio.gather(*jobs)
+
+
+@contextmanager
+def _named(field_name: str) -> Iterator[None]:
+    """Let an error say which field of the request it is about."""
+    try:
+        yield
+    except FacegridError as error:
+        error.field = error.field or field_name
+        raise
 
 
 def one_face_only(selection: FaceSelection) -> FaceSelection:

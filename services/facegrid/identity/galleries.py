@@ -2,11 +2,12 @@
 
 import asyncio
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from facegrid.domain.calls import Call
-from facegrid.domain.errors import InvalidField, PackChanged, PackNotFound, PackNotInstalled
+from facegrid.domain.errors import GalleryNotFound, InvalidField, PackChanged, PackNotFound, PackNotInstalled
 from facegrid.domain.galleries import Gallery
 from facegrid.domain.matching import check_threshold
 from facegrid.domain.names import check_name
@@ -72,7 +73,8 @@ class Galleries:
         page, token = await self.list(_LARGEST_PAGE, "")
         while page:
             for gallery in page:
-                await self._projection.fill(gallery)
+                with suppress(GalleryNotFound):  # deleted while it was filled
+                    await self._projection.fill(gallery)
             page, token = await self.list(_LARGEST_PAGE, token) if token else ([], "")
 
     async def get(self, name: str) -> Gallery:
@@ -127,7 +129,7 @@ class Galleries:
         await self._records.erase_gallery(gallery_id)
 
     async def _status(self, gallery: Gallery, call: Call) -> GalleryStatus:
-        await self._projection.ready(gallery, call.timeout_s)
+        await self._projection.ready(gallery, call.deadline)
         return GalleryStatus(
             gallery, self._projection.subject_count(gallery), self._projection.revision(gallery)
         )

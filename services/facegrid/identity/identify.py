@@ -67,7 +67,7 @@ class Identify:
         extractions = await self._extract.from_sources(probes, pack, selection, "probes")
         faces = _probe_faces(extractions)
         start = time.perf_counter()
-        await self._projection.reach(gallery, revision, call.timeout_s)
+        await self._projection.reach(gallery, revision, call.deadline)
         report_revision = self._projection.revision(gallery)
         report_subjects = self._projection.subject_count(gallery)
         vectors = np.stack([face.template.vector for face in faces])

@@ -84,8 +84,12 @@ class GalleryRecords(Protocol):
 class Records(Protocol):
     """The subjects of record. The caller serialises the writes to one subject."""
 
+    async def find_claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
+        """Say what an earlier call with this request id left. Raises RequestIdReused."""
+        ...
+
     async def claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
-        """Bind a request id to its payload and encounter before anything is written.
+        """Bind a request id to its payload and encounter before anything else is written.
 
         Raises RequestIdReused.
         """

@@ -1,6 +1,8 @@
 """The indexes as projections of the records: filled at start, changed with them, never searched in part."""
 
 import asyncio
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -49,26 +51,26 @@ class Projection:
 
         Raises GalleryNotFound.
         """
-        if gallery.gallery_id in self._dropped:
+        if self.is_dropped(gallery):
             raise _deleted(gallery)
         state = self._states.setdefault(gallery.gallery_id, _State())
         if state.filling is None or (state.filling.done() and _failed(state.filling)):
             state.filling = asyncio.create_task(self._fill(gallery, state))
         return asyncio.shield(state.filling)
 
-    async def ready(self, gallery: Gallery, timeout_s: float | None = None) -> None:
-        """Wait until the gallery's index is filled. Raises IndexLoading."""
+    async def ready(self, gallery: Gallery, deadline: float | None = None) -> None:
+        """Wait until the gallery's index is filled. Raises IndexLoading and GalleryNotFound."""
         try:
-            await asyncio.wait_for(self.fill(gallery), _patience(timeout_s))
+            await asyncio.wait_for(self.fill(gallery), _patience(deadline))
         except TimeoutError:
             raise IndexLoading(f"gallery {gallery.name} is still being loaded; retry in a moment") from None
 
-    async def reach(self, gallery: Gallery, revision: int, timeout_s: float | None) -> None:
+    async def reach(self, gallery: Gallery, revision: int, deadline: float | None) -> None:
         """Wait until searches see a revision. Raises RevisionNotReached and IndexLoading."""
-        await self.ready(gallery, timeout_s)
+        await self.ready(gallery, deadline)
         state = self._state(gallery)
         try:
-            async with asyncio.timeout(_patience(timeout_s)), state.changed:
+            async with asyncio.timeout(_patience(deadline)), state.changed:
                 await state.changed.wait_for(lambda: state.revision >= revision)
         except TimeoutError:
             raise RevisionNotReached(
@@ -92,6 +94,12 @@ class Projection:
     async def add(self, gallery: Gallery, encounter: Encounter) -> None:
         """Show an encounter and, in the same step, no longer those that it replaces."""
         state = self._state(gallery)
+        shown = state.subjects.get(encounter.subject_id, set())
+        if encounter.encounter_id not in shown:
+            await self._show(state, gallery, encounter)
+        await self.remove(gallery, encounter.subject_id, encounter.replaces, encounter.revision)
+
+    async def _show(self, state: _State, gallery: Gallery, encounter: Encounter) -> None:
         if encounter.replaces:
             state.hidden.add(encounter.encounter_id)
         await self._index.add(gallery.gallery_id, index_rows(encounter))
@@ -99,7 +107,6 @@ class Projection:
             state.hidden.discard(encounter.encounter_id)
             state.swaps += 1
         state.subjects.setdefault(encounter.subject_id, set()).add(encounter.encounter_id)
-        await self.remove(gallery, encounter.subject_id, encounter.replaces, encounter.revision)
 
     async def remove(
         self, gallery: Gallery, subject_id: str, encounter_ids: Sequence[str], revision: int
@@ -107,22 +114,14 @@ class Projection:
         """Take encounters out of all searches from now on."""
         state = self._state(gallery)
         if encounter_ids:
-            self._hide(state, subject_id, encounter_ids)
+            _hide(state, subject_id, encounter_ids)
             await self._index.remove(gallery.gallery_id, encounter_ids)
+            # An index may show a removed row for a moment, and a search may be under way.
+            forget = state.hidden.difference_update
+            asyncio.get_running_loop().call_later(_HIDDEN_FOR_S, forget, tuple(encounter_ids))
         async with state.changed:
             state.revision = max(state.revision, revision)
             state.changed.notify_all()
-
-    def _hide(self, state: _State, subject_id: str, encounter_ids: Sequence[str]) -> None:
-        # An index may show a removed row for a moment, and a search may be under way: hidden for longer.
-        state.hidden.update(encounter_ids)
-        asyncio.get_running_loop().call_later(
-            _HIDDEN_FOR_S, state.hidden.difference_update, tuple(encounter_ids)
-        )
-        left = state.subjects.get(subject_id, set())
-        left.difference_update(encounter_ids)
-        if not left:
-            state.subjects.pop(subject_id, None)
 
     async def search(self, gallery: Gallery, probes: Floats, top: int) -> list[list[Hit]]:
         """Return for each probe of (N, dimension) the `top` best subjects, best first."""
@@ -141,12 +140,16 @@ class Projection:
             limit *= _OVERFETCH
 
     async def drop(self, gallery_id: str) -> None:
-        """Forget a deleted gallery, for good."""
+        """Forget a deleted gallery, for good; those who wait for it get GalleryNotFound."""
         self._dropped.add(gallery_id)
         state = self._states.pop(gallery_id, None)
         if state and state.filling:
-            state.filling.cancel()
+            await asyncio.wait([state.filling])
         await self._index.drop(gallery_id)
+
+    def is_dropped(self, gallery: Gallery) -> bool:
+        """Say whether the gallery was deleted while this process runs."""
+        return gallery.gallery_id in self._dropped
 
     def _state(self, gallery: Gallery) -> _State:
         try:
@@ -158,6 +161,8 @@ class Projection:
         present = await self._index.open(gallery.gallery_id, gallery.template_version, gallery.dimension)
         stored: set[str] = set()
         async for batch in self._records.encounters(gallery):
+            if self.is_dropped(gallery):
+                raise _deleted(gallery)
             rows = [row for encounter in batch for row in index_rows(encounter)]
             await self._index.add(gallery.gallery_id, [row for row in rows if row.key not in present])
             stored.update(row.key for row in rows)
@@ -169,6 +174,14 @@ class Projection:
         state.revision = max(state.revision, await self._records.last_revision(gallery))
 
 
+def _hide(state: _State, subject_id: str, encounter_ids: Sequence[str]) -> None:
+    state.hidden.update(encounter_ids)
+    left = state.subjects.get(subject_id, set())
+    left.difference_update(encounter_ids)
+    if not left:
+        state.subjects.pop(subject_id, None)
+
+
 def _deleted(gallery: Gallery) -> GalleryNotFound:
     return GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
 
@@ -177,6 +190,7 @@ def _failed(task: asyncio.Task[None]) -> bool:
     return task.cancelled() or task.exception() is not None
 
 
-def _patience(timeout_s: float | None) -> float:
-    """Answer before the caller's deadline passes, so that the answer is ours."""
-    return _LONGEST_WAIT_S if timeout_s is None else min(timeout_s * _ANSWER_MARGIN, _LONGEST_WAIT_S)
+def _patience(deadline: float | None) -> float:
+    """Return the seconds to wait: so few that the answer at their end is ours, and not the deadline's."""
+    left = math.inf if deadline is None else max(0.0, deadline - time.monotonic())
+    return min(left * _ANSWER_MARGIN, _LONGEST_WAIT_S)

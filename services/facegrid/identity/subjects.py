@@ -70,7 +70,7 @@ class Subjects:
 
     async def _delete(self, call: Call, gallery: Gallery, subject_id: str, encounter_id: str) -> int:
         check_name(subject_id, "subject_id")
-        await self._projection.ready(gallery, call.timeout_s)
+        await self._projection.ready(gallery, call.deadline)
         async with self._locks.hold(gallery, subject_id):
             tombstone = await self._records.tombstone(gallery, call)
             if tombstone is None:

@@ -50,10 +50,9 @@ class Verify:
         gallery, pack = await self._galleries.get_with_pack(gallery_name)
         revision = revision_from_token(gallery.gallery_id, min_revision) if min_revision else 0
         selection = one_face_only(selection)
-        await find_subject(self._records, gallery, subject_id)
         probed = await self._extract.from_source(probe, pack, selection, "probe")
         start = time.perf_counter()
-        await self._projection.reach(gallery, revision, call.timeout_s)
+        await self._projection.reach(gallery, revision, call.deadline)
         subject = await find_subject(self._records, gallery, subject_id)
         (face,) = probed.faces
         best = _best_sample(subject, face.template)

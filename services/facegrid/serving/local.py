@@ -5,7 +5,7 @@ import ipaddress
 import signal
 import tempfile
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 
 import structlog
@@ -16,21 +16,32 @@ from facegrid.serving.wiring import build_application
 from facegrid.settings import Settings
 from facegrid.storage.files import FolderLock
 
+_LAST_PORT = 65535
+
 
 async def serve_forever(settings: Settings, listen: str, *, insecure: bool) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises ConfigurationError."""
-    if not insecure and not _is_loopback(listen):
+    if not _is_loopback(listen) and not insecure:
         raise ConfigurationError(
             f"{listen} can be reached from other machines and there is no authentication yet; listen on "
             "127.0.0.1, or insist with --insecure"
         )
-    stopping = asyncio.Event()
+    stopping, log = asyncio.Event(), structlog.get_logger()
+    loading = asyncio.current_task()
+    _on_signals(loading.cancel if loading else stopping.set)
+    try:
+        async with _running(settings, listen) as address:
+            _on_signals(stopping.set)
+            log.info("serving", address=address)
+            await stopping.wait()
+            log.info("draining", seconds=settings.drain_s)
+    except asyncio.CancelledError:
+        log.info("stopped while loading")
+
+
+def _on_signals(act: Callable[[], object]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with _running(settings, listen) as address:
-        structlog.get_logger().info("serving", address=address, data=str(settings.data))
-        await stopping.wait()
-        structlog.get_logger().info("draining", seconds=settings.drain_s)
+        asyncio.get_running_loop().add_signal_handler(number, act)
 
 
 class LocalRuntime:
@@ -92,7 +103,7 @@ def _is_loopback(listen: str) -> bool:
     if listen.startswith("unix:"):
         return True
     host, separator, port = listen.rpartition(":")
-    if not separator or not port.isdecimal():
+    if not separator or not port.isdecimal() or int(port) > _LAST_PORT:
         raise ConfigurationError(f"{listen!r} is no address; write HOST:PORT, such as 127.0.0.1:50051")
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback

@@ -195,17 +195,21 @@ def _schema(dimension: int) -> Any:
 
 
 def _keys(client: Any, collection: str) -> set[str]:
-    pages = client.query_iterator(
-        collection,
-        batch_size=_KEYS_A_CALL,
-        output_fields=["key"],
-        consistency_level="Strong",
-        timeout=_TIMEOUT_S,
-    )
+    # A paged query takes no consistency level: this one waits until every write is to be seen.
+    client.query(collection, filter='key == ""', limit=1, consistency_level="Strong", timeout=_TIMEOUT_S)
     keys: set[str] = set()
-    while page := pages.next():
+    last = ""
+    while page := client.query(
+        collection,
+        filter=f'key > "{last}"',
+        output_fields=["key"],
+        limit=_KEYS_A_CALL,
+        iterator="True",  # in the order of the keys
+        reduce_stop_for_best="True",  # and none left out between two segments
+        timeout=_TIMEOUT_S,
+    ):
         keys.update(row["key"] for row in page)
-    pages.close()
+        last = page[-1]["key"]
     return keys
 
 

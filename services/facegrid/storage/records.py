@@ -63,6 +63,11 @@ class StoredRecords:
         self._subjects.pop(gallery_id, None)
         await self._run(self._galleries.erase, gallery_id)
 
+    async def find_claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
+        """Say what an earlier call with this request id left. Raises RequestIdReused."""
+        subjects = await self._of(gallery)
+        return await self._run(subjects.find_claim, encounter_id, call)
+
     async def claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
         """Bind a request id to its payload and encounter. Raises RequestIdReused."""
         subjects = await self._of(gallery)
@@ -73,7 +78,11 @@ class StoredRecords:
     ) -> None:
         """Write an encounter's objects at once and, when they are durable, its mark."""
         subjects = await self._of(gallery)
-        await self._all(subjects.sample_writes(encounter, photographs))
+        try:
+            await self._all(subjects.sample_writes(encounter, photographs))
+        except StoreUnavailable:
+            await self._run(subjects.discard, encounter)
+            raise
         await self._run(subjects.mark, encounter)
 
     async def subject(self, gallery: Gallery, subject_id: str) -> Subject | None:

@@ -12,7 +12,7 @@ from facegrid.domain.calls import Call
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import Encounter, Gallery, Subject, Tombstone
 from facegrid.identity.ports import Claim
-from facegrid.storage.claims import Claims, check_fingerprint
+from facegrid.storage.claims import Claims, StoredClaim, check_fingerprint
 from facegrid.storage.codec import Form, encounter_form, parse_encounter, read, to_json, with_vectors
 from facegrid.storage.layout import PAST_ALL, GalleryLayout, encounter_prefix, mark_key
 from facegrid.storage.objects import ObjectMissing, ObjectStore, UnreadableObject
@@ -48,12 +48,13 @@ class StoredSubjects:
         for key in store.keys(self._layout.tombstones):
             self._count(read(store, key, _parse_tombstone)[1])
 
+    def find_claim(self, encounter_id: str, call: Call) -> Claim:
+        """Say what an earlier try of a call left. Raises RequestIdReused."""
+        return _state(self._claims.find(self._layout.claim(encounter_id), call))
+
     def claim(self, encounter_id: str, call: Call) -> Claim:
         """Bind a call to its encounter. Raises RequestIdReused."""
-        claim = self._claims.make(self._layout.claim(encounter_id), call, encounter_id)
-        if claim is None:
-            return Claim.NEW
-        return Claim.DELETED if claim.deleted else Claim.SEEN
+        return _state(self._claims.make(self._layout.claim(encounter_id), call, encounter_id))
 
     def sample_writes(
         self, encounter: Encounter, photographs: Sequence[bytes | None]
@@ -77,6 +78,11 @@ class StoredSubjects:
                 source = f"{encounter_prefix(prefix, encounter.encounter_id)}{number}/source"
                 writes.append(partial(self._store.put, source, photograph))
         return writes
+
+    def discard(self, encounter: Encounter) -> None:
+        """Remove what was written of an encounter that has no mark."""
+        prefix = self._layout.subject(encounter.subject_id)
+        self._store.delete_prefix(encounter_prefix(prefix, encounter.encounter_id))
 
     def mark(self, encounter: Encounter) -> None:
         """Commit an encounter whose other objects are written."""
@@ -201,6 +207,12 @@ class StoredSubjects:
         if len(data) != 4 * self._gallery.dimension:
             raise UnreadableObject(f"the object {key} is damaged; restore it from a backup")
         return np.frombuffer(data, "<f4").astype(np.float32)
+
+
+def _state(claim: StoredClaim | None) -> Claim:
+    if claim is None:
+        return Claim.NEW
+    return Claim.DELETED if claim.deleted else Claim.SEEN
 
 
 def _missing(key: str) -> UnreadableObject:

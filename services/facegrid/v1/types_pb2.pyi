@@ -347,7 +347,7 @@ class Sample(_message.Message):
     PHOTOGRAPH_FIELD_NUMBER: _builtins.int
     TEMPLATE_FIELD_NUMBER: _builtins.int
     photograph: _builtins.bytes
-    """photograph is a JPEG, JPEG 2000, PNG, WebP, BMP or TIFF file, by default up to 20 MiB and 100
+    """photograph is a JPEG, JPEG 2000, PNG, WebP, BMP or TIFF file, by default up to 20 MiB and 64
     megapixels.
     """
     @_builtins.property

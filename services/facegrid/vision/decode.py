@@ -42,7 +42,7 @@ class PhotographLimits:
     """What a photograph may have at most: bytes as it comes, and pixels (width × height)."""
 
     max_bytes: int = 20 * 1024 * 1024
-    max_pixels: int = 100_000_000
+    max_pixels: int = 64_000_000
 
     def __post_init__(self) -> None:
         """Refuse a limit that could not be kept."""
@@ -57,12 +57,11 @@ def decode(photograph: bytes, limits: PhotographLimits) -> Pixels:
     Raises InvalidPhotograph and PhotographTooLarge, whatever the bytes are.
     """
     if not photograph:
-        raise InvalidPhotograph(f"the photograph is empty; send a {_ACCEPTED} file", field="photograph")
+        raise InvalidPhotograph(f"the photograph is empty; send a {_ACCEPTED} file")
     if len(photograph) > limits.max_bytes:
         raise PhotographTooLarge(
             f"the photograph has {len(photograph)} bytes and the limit is {limits.max_bytes}; "
             "send it smaller or more compressed",
-            field="photograph",
         )
     try:
         return _pixels(photograph, limits)
@@ -71,7 +70,7 @@ def decode(photograph: bytes, limits: PhotographLimits) -> Pixels:
     except Image.DecompressionBombError as error:
         raise _too_many_pixels(limits) from error
     except Exception as error:  # decoders raise whatever malformed bytes lead them to
-        raise InvalidPhotograph(_undecodable(photograph, error), field="photograph") from error
+        raise InvalidPhotograph(_undecodable(photograph, error)) from error
 
 
 def _pixels(photograph: bytes, limits: PhotographLimits) -> Pixels:
@@ -98,7 +97,6 @@ def _check_header(image: Image.Image, limits: PhotographLimits) -> None:
     if image.format != "MPO" and _has_second_frame(image):  # in MPO the others are a phone camera's extras
         raise InvalidPhotograph(
             "the photograph holds several pictures (an animation or pages); send one still picture",
-            field="photograph",
         )
 
 
@@ -117,11 +115,12 @@ def _rgb(image: Image.Image) -> Image.Image:
         raise InvalidPhotograph(
             "the photograph's samples have no known range (32 bits, signed or floating point); "
             "send it with 8 or 16 bits a channel",
-            field="photograph",
         )
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+        rgb = Image.new("RGB", rgba.size, "white")
+        rgb.paste(rgba, mask=rgba)
+        return rgb
     if image.mode == "CMYK" and image.format in {"JPEG", "MPO"} and "adobe" not in image.info:
         image = ImageChops.invert(image)  # Pillow takes each CMYK JPEG for one of Adobe's, which are inverted
     return image.convert("RGB")
@@ -143,9 +142,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _too_many_pixels(limits: PhotographLimits) -> PhotographTooLarge:
-    return PhotographTooLarge(
-        f"the photograph has more than {limits.max_pixels} pixels; send it scaled down", field="photograph"
-    )
+    return PhotographTooLarge(f"the photograph has more than {limits.max_pixels} pixels; send it scaled down")
 
 
 def _undecodable(photograph: bytes, error: Exception) -> str:
