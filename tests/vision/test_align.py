@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from skimage.transform import SimilarityTransform
 
-from facegrid.domain.alignment import ALIGNMENTS, similarity_transform
+from facegrid.domain.alignment import ALIGNMENTS, alignment_named, similarity_transform
+from facegrid.domain.errors import InvalidField
 from facegrid.vision.align import align
 
 
@@ -49,3 +50,28 @@ def test_very_wide_photograph() -> None:
     alignment = ALIGNMENTS["arcface-112"]
     crop = align(wide, alignment.points + np.float32([39_500, 20]), alignment)
     assert (crop == 200).all()
+
+
+@pytest.mark.parametrize(
+    ("side", "eye"),
+    [
+        (112, (38.2946, 51.6963)),
+        (224, (76.5892, 103.3926)),
+        (128, (46.2946, 51.6963)),
+        (256, (92.5892, 103.3926)),
+        (896, (306.3568, 413.5704)),
+        (160, (54.7066, 73.8519)),
+    ],
+)
+def test_arcface_of_other_sides(side: int, eye: tuple[float, float]) -> None:
+    """ArcFace's points scale with the side; a multiple of 128 has a margin, as insightface cuts it."""
+    alignment = alignment_named(f"arcface-{side}")
+    assert (alignment.name, alignment.side, alignment.points.dtype) == (f"arcface-{side}", side, np.float32)
+    np.testing.assert_allclose(alignment.points[0], eye, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["", "arcface", "arcface-0", "arcface-1e3", "dlib-112"])
+def test_unknown_alignment(name: str) -> None:
+    """A name that means no alignment is refused with those that do."""
+    with pytest.raises(InvalidField, match="use 'arcface-112', 'dlib-150'"):
+        alignment_named(name)

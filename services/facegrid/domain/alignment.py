@@ -1,10 +1,12 @@
 """Where a face's five points lie in an aligned crop, and the similarity transform that brings them there."""
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facegrid.domain.errors import InvalidField
 from facegrid.domain.faces import Floats
 
 
@@ -41,6 +43,29 @@ ALIGNMENTS = {
     ),
     "dlib-150": Alignment("dlib-150", 150, _dlib_points()),
 }
+
+_MARGIN_128 = np.array([8, 0], np.float32)
+_SCALED = re.compile(r"arcface-([1-9][0-9]{1,3})")
+
+
+def alignment_named(name: str) -> Alignment:
+    """Return the alignment of a name: "arcface-" and any side in pixels, or "dlib-150".
+
+    Other sides scale ArcFace's points as InsightFace does: from 112 px, but a multiple of 128 from a
+    crop of 128 px that has 8 px more at the left and the right and nothing above. Raises InvalidField.
+    """
+    if name in ALIGNMENTS:
+        return ALIGNMENTS[name]
+    scaled = _SCALED.fullmatch(name)
+    if scaled is None:
+        raise InvalidField(
+            f"alignment is {name!r}; use 'arcface-112', 'dlib-150', or 'arcface-' and another side in pixels",
+            field="alignment",
+        )
+    side, points = int(scaled[1]), ALIGNMENTS["arcface-112"].points
+    if side % 112 and side % 128 == 0:
+        return Alignment(name, side, (points + _MARGIN_128) * np.float32(side / 128))
+    return Alignment(name, side, points * np.float32(side / 112))
 
 
 def similarity_transform(source: Floats, target: Floats) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from facegrid.domain.alignment import ALIGNMENTS, Alignment
+from facegrid.domain.alignment import Alignment, alignment_named
 from facegrid.domain.errors import ConfigurationError, InvalidField
 from facegrid.domain.faces import Floats
 from facegrid.domain.names import check_name
@@ -43,10 +43,13 @@ class ModelFile(_Table):
     source: _Text
 
 
-class ScrfdManifest(_Table):
-    """An SCRFD detector. The photograph is fitted into a square of `input_size` pixels."""
+class OnePassManifest(_Table):
+    """A detector of one file. The photograph is fitted into a square of `input_size` pixels.
 
-    kind: Literal["scrfd"]
+    A file that fixes its input needs that very size here.
+    """
+
+    kind: Literal["scrfd", "retinaface", "yunet"]
     model: ModelFile
     input_size: Annotated[int, Field(ge=32, multiple_of=32)]
     score_threshold: _Share
@@ -92,13 +95,16 @@ class EmbedderManifest(_Table):
     kind: Literal["onnx"]
     model: ModelFile
     input: InputContract
-    alignment: Literal["arcface-112", "dlib-150"]
+    alignment: str
     dimension: Annotated[int, Field(ge=1)]
     centre: CentreManifest | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        side = ALIGNMENTS[self.alignment].side
+        try:
+            side = self.crop.side
+        except InvalidField as error:
+            raise ValueError(error.message) from error
         if self.input.side != side:
             raise ValueError(f"input.side is {self.input.side} and crops of {self.alignment} have {side}")
         if self.centre is not None and len(self.centre.values) != self.dimension:
@@ -108,7 +114,7 @@ class EmbedderManifest(_Table):
     @property
     def crop(self) -> Alignment:
         """How a face is cut for this embedder."""
-        return ALIGNMENTS[self.alignment]
+        return alignment_named(self.alignment)
 
     @property
     def centre_vector(self) -> Floats | None:
@@ -136,7 +142,7 @@ class Manifest(_Table):
     schema_version: Literal[1]
     name: str
     licence: _Text
-    detector: Annotated[ScrfdManifest | MtcnnManifest, Field(discriminator="kind")]
+    detector: Annotated[OnePassManifest | MtcnnManifest, Field(discriminator="kind")]
     embedder: EmbedderManifest
     thresholds: ThresholdsManifest
 
@@ -153,7 +159,7 @@ class Manifest(_Table):
         """Every model file, the detector's first."""
         found = self.detector
         detector = (
-            (found.model,) if isinstance(found, ScrfdManifest) else (found.pnet, found.rnet, found.onet)
+            (found.model,) if isinstance(found, OnePassManifest) else (found.pnet, found.rnet, found.onet)
         )
         return (*detector, self.embedder.model)
 
@@ -195,6 +201,11 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def _sentence(place: tuple[int | str, ...], kind: str, message: str) -> str:
-    kinds = {"scrfd", "mtcnn"}  # the discriminator stands in the path as if it were a key
+    kinds = {
+        "scrfd",
+        "retinaface",
+        "yunet",
+        "mtcnn",
+    }  # the discriminator stands in the path as if it were a key
     key = ".".join(str(part) for part in place if part not in kinds) or "the whole"
     return f"{key}: {_REMEDIES.get(kind, f'{message}; correct this value')}"

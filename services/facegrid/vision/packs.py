@@ -1,26 +1,37 @@
 """A folder of model packs: what is installed, whether it is whole, and how it is loaded."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from facegrid.domain.errors import PackNotFound
 from facegrid.domain.names import check_name
 from facegrid.domain.packs import Pack
 from facegrid.vision.detectors.contract import FaceDetector
 from facegrid.vision.detectors.mtcnn import MtcnnDetector
+from facegrid.vision.detectors.onepass import OnePassDetector
+from facegrid.vision.detectors.retinaface import RetinaFaceDetector
 from facegrid.vision.detectors.scrfd import ScrfdDetector
+from facegrid.vision.detectors.yunet import YunetDetector
 from facegrid.vision.embedder import OnnxEmbedder
 from facegrid.vision.manifest import (
     MANIFEST_FILE,
     Manifest,
     ModelFile,
     MtcnnManifest,
+    OnePassManifest,
     PackError,
-    ScrfdManifest,
     read_manifest,
 )
 from facegrid.vision.session import Session
+
+ONE_PASS_DETECTORS: dict[str, type[OnePassDetector]] = {
+    detector.kind: detector for detector in (ScrfdDetector, RetinaFaceDetector, YunetDetector)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +85,26 @@ class PackFolder:
         return [FileReport(file.path, self._problem(name, file)) for file in self.manifest(name).files]
 
     def load(self, name: str) -> LoadedPack:
-        """Load a pack whose every file is what its manifest says. Raises as `manifest` does."""
+        """Load a pack whose every file is what its manifest says, and run each model once.
+
+        A file that cannot be fed as the manifest says fails here, not at the first request. Raises as
+        `manifest` does.
+        """
         manifest = self.manifest(name)
         for file in manifest.files:
             if problem := self._problem(name, file):
                 raise PackError(f"{name}/{file.path} {problem}")
-        version = manifest.template_version
-        embedder = OnnxEmbedder(self._session(name, manifest.embedder.model), manifest.embedder, version)
-        return LoadedPack(manifest.pack, self._detector(name, manifest.detector), embedder)
+        *found, embedding = manifest.files
+        with _blamed(f"{name}, detector ({', '.join(file.path for file in found)})"):
+            detector = self._detector(name, manifest.detector)
+            detector.detect(np.zeros((64, 64, 3), np.uint8))
+        with _blamed(f"{name}, embedder ({embedding.path})"):
+            session, version = self._session(name, embedding), manifest.template_version
+            embedder = OnnxEmbedder(session, manifest.embedder, version)
+            embedder.features(
+                np.zeros((1, manifest.embedder.input.side, manifest.embedder.input.side, 3), np.uint8)
+            )
+        return LoadedPack(manifest.pack, detector, embedder)
 
     def _problem(self, name: str, file: ModelFile) -> str:
         path = self._root / name / file.path
@@ -96,9 +119,9 @@ class PackFolder:
     def _session(self, name: str, file: ModelFile) -> Session:
         return Session(self._root / name / file.path, self._threads)
 
-    def _detector(self, name: str, manifest: ScrfdManifest | MtcnnManifest) -> FaceDetector:
-        if isinstance(manifest, ScrfdManifest):
-            return ScrfdDetector(
+    def _detector(self, name: str, manifest: OnePassManifest | MtcnnManifest) -> FaceDetector:
+        if isinstance(manifest, OnePassManifest):
+            return ONE_PASS_DETECTORS[manifest.kind](
                 self._session(name, manifest.model),
                 input_size=manifest.input_size,
                 score_threshold=manifest.score_threshold,
@@ -113,3 +136,15 @@ class PackFolder:
             smallest_face=manifest.smallest_face,
             score_thresholds=manifest.score_thresholds,
         )
+
+
+@contextmanager
+def _blamed(where: str) -> Iterator[None]:
+    try:
+        yield
+    except PackError as error:
+        raise PackError(f"{where}: {error}") from error
+    except Exception as error:  # ONNX Runtime's own errors have no public base class
+        raise PackError(
+            f"{where} does not run as the manifest says; correct the manifest or give another file ({error})"
+        ) from error

@@ -1,66 +1,44 @@
-"""SCRFD (Guo et al., 2021): one pass over three strides, with five landmarks."""
+"""SCRFD (Guo et al., 2021), and what InsightFace calls RetinaFace-10GF: its files are read alike."""
 
-import cv2
+from collections.abc import Sequence
+
 import numpy as np
 
-from facegrid.domain.faces import DetectedFace, Floats, Pixels
-from facegrid.vision.detectors.contract import faces_from_arrays, suppress
-from facegrid.vision.manifest import PackError
-from facegrid.vision.session import Session
+from facegrid.domain.faces import Floats, Pixels
+from facegrid.vision.detectors.onepass import Level, OnePassDetector, Shape, planes, rows
 
-_STRIDES = (8, 16, 32)
-_ANCHORS = 2  # a cell
-
-
-class ScrfdDetector:
-    """SCRFD as InsightFace exports it: nine outputs, scores, boxes and landmarks at strides 8, 16, 32."""
-
-    def __init__(
-        self, session: Session, *, input_size: int, score_threshold: float, overlap_threshold: float
-    ) -> None:
-        """Fit photographs into squares of `input_size` pixels. Raises PackError for another kind of model."""
-        widths = [shape[-1] for shape in session.output_shapes]
-        if widths != [1, 1, 1, 4, 4, 4, 10, 10, 10]:
-            raise PackError(
-                f"the detector's outputs have the widths {widths}, which is no SCRFD with five landmarks; "
-                "give an InsightFace file whose name ends in bnkps or kps"
-            )
-        self._session = session
-        self._size = input_size
-        self._score_threshold = score_threshold
-        self._overlap_threshold = overlap_threshold
-
-    def detect(self, pixels: Pixels) -> list[DetectedFace]:
-        """Return the faces, best score first."""
-        canvas, scale = self._fit(pixels)
-        outputs = self._session.run(_blob(canvas))
-        levels = [self._decode(level, outputs) for level in range(len(_STRIDES))]
-        boxes, points, scores = (np.concatenate(parts) for parts in zip(*levels, strict=True))
-        boxes /= scale
-        points /= scale
-        kept = suppress(boxes, scores, self._overlap_threshold)
-        return faces_from_arrays(boxes[kept], points[kept], scores[kept])
-
-    def _fit(self, pixels: Pixels) -> tuple[Pixels, float]:
-        height, width = pixels.shape[:2]
-        if height > width:
-            new_height, new_width = self._size, max(1, int(self._size / (height / width)))
-        else:
-            new_height, new_width = max(1, int(self._size * (height / width))), self._size
-        canvas = np.zeros((self._size, self._size, 3), np.uint8)
-        canvas[:new_height, :new_width] = cv2.resize(pixels, (new_width, new_height))
-        return canvas, new_height / height
-
-    def _decode(self, level: int, outputs: list[Floats]) -> tuple[Floats, Floats, Floats]:
-        stride = _STRIDES[level]
-        scores, boxes, points = (output.reshape(-1, output.shape[-1]) for output in outputs[level::3])
-        found = np.flatnonzero(scores[:, 0] >= self._score_threshold)
-        row, column = np.divmod(found // _ANCHORS, self._size // stride)
-        centres = np.stack([column, row], axis=1).astype(np.float32) * stride
-        edges = boxes[found] * stride
-        corners = np.hstack([centres - edges[:, :2], centres + edges[:, 2:]])
-        return corners, centres[:, None] + points[found].reshape(-1, 5, 2) * stride, scores[found, 0]
+# InsightFace's exports: strides and boxes a cell, by the number of outputs.
+_LEVELS = {
+    9: tuple(Level(stride, 0, (stride, stride)) for stride in (8, 16, 32)),
+    15: tuple(Level(stride, 0, (stride,)) for stride in (8, 16, 32, 64, 128)),
+}
 
 
-def _blob(canvas: Pixels) -> Floats:
-    return ((canvas.astype(np.float32) - np.float32(127.5)) / np.float32(128)).transpose(2, 0, 1)[None]
+class ScrfdDetector(OnePassDetector):
+    """Three or five strides: first all scores, then all boxes, then all landmarks.
+
+    A box is stated by the distances from its cell to its four edges.
+    """
+
+    kind = "scrfd"
+
+    @staticmethod
+    def levels(outputs: Sequence[Shape]) -> tuple[Level, ...]:
+        """Return the lattice of a file with five landmarks."""
+        levels = _LEVELS.get(len(outputs), ())
+        widths = [width for width in (1, 4, 10) for _ in levels]
+        return levels if [shape[-1:] for shape in outputs] == [(width,) for width in widths] else ()
+
+    def _blob(self, canvas: Pixels) -> Floats:
+        blob = planes(canvas)
+        blob -= np.float32(127.5)
+        blob /= np.float32(128)
+        return blob
+
+    def _heads(self, outputs: list[Floats]) -> tuple[Floats, Floats, Floats]:
+        count = len(outputs) // 3
+        scores, offsets, landmarks = (rows(outputs[i : i + count]) for i in range(0, 3 * count, count))
+        return scores[:, 0], offsets, landmarks
+
+    def _boxes(self, centres: Floats, sizes: Floats, offsets: Floats) -> Floats:
+        return np.hstack([centres - offsets[:, :2] * sizes, centres + offsets[:, 2:] * sizes])
