@@ -1,13 +1,16 @@
 """A folder of packs lists, checks and loads them."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
 import pytest
 
 from facegrid.domain.errors import InvalidField, PackNotFound
+from facegrid.vision.adding import add_pack
 from facegrid.vision.manifest import PackError
 from facegrid.vision.packs import PackFolder
+from seeded import with_external_weights, write_scrfd, write_table
 
 
 @pytest.fixture
@@ -62,3 +65,43 @@ def test_verify_reports_each_file(packs_root: Path) -> None:
     assert problems == {"pnet.onnx": "", "dlib_resnet.onnx": ""}
     with pytest.raises(PackError, match=r"open/rnet\.onnx has sha256"):
         packs.load("open")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input_size = 64": "input_size = 96"}, r"^mine, detector \(det\.onnx\) does not run as .*Got: 96"),
+        ({"scrfd": "yunet"}, r"^mine, detector \(det\.onnx\): the model is no yunet"),
+        ({"dimension = 64": "dimension = 65"}, r"^mine, embedder \(rec\.onnx\): .*dimension is 65"),
+        ({"arcface-112": "arcface-128"}, "embedder: .*side is 112 and crops of arcface-128"),
+        (
+            {"arcface-112": "arcface-128", "side = 112": "side = 128"},
+            r"^mine, embedder \(rec\.onnx\) does not run as .*Got: 128",
+        ),
+        ({"NCHW": "NHWC"}, r"embedder\.input\.layout"),
+    ],
+)
+def test_manifest_that_is_not_of_its_files(tmp_path: Path, changes: dict[str, str], message: str) -> None:
+    """A manifest that says something else than its files do is refused when the pack is loaded."""
+    write_scrfd(tmp_path / "det.onnx", side=64)
+    write_table(tmp_path / "rec.onnx", 112, 64)
+    manifest = add_pack(tmp_path / "packs", "mine", tmp_path, licence="none", threshold=0.4) / "manifest.toml"
+    text = manifest.read_text("utf-8")
+    for right, wrong in changes.items():
+        assert right in text
+        text = text.replace(right, wrong)
+    manifest.write_text(text, "utf-8")
+    with pytest.raises(PackError, match=f"(?s){message}"):
+        PackFolder(tmp_path / "packs").load("mine")
+
+
+def test_weights_outside_the_pack(packs_root: Path) -> None:
+    """A model file that leads out of the pack's folder is refused, whatever its manifest says of it."""
+    folder = packs_root / "open"
+    path = with_external_weights(folder / "dlib_resnet.onnx", "../weights.bin")
+    manifest = folder / "manifest.toml"
+    before = PackFolder(packs_root).manifest("open").embedder.model.sha256
+    after = hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest.write_text(manifest.read_text("utf-8").replace(before, after), "utf-8")
+    with pytest.raises(PackError, match=r"^open, embedder \(dlib_resnet\.onnx\): .*escapes model directory"):
+        PackFolder(packs_root).load("open")
