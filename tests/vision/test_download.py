@@ -123,12 +123,13 @@ def test_bad_servers(
 
 @pytest.mark.parametrize("stated", [True, False])
 def test_a_file_over_the_limit_is_refused(download: Download, server: ReleaseServer, stated: bool) -> None:
-    """No more than the limit is fetched, whether the server states the size or not."""
+    """No more than the limit is fetched and nothing kept, whether the server states the size or not."""
     size = len(server.content) if stated else None
     server.script = [lambda handler: handler.answer(200, server.content, Content_Length=size)]
     with pytest.raises(PackError, match="larger than 100000 bytes"):
         download(server.url, limit_bytes=100_000)
     assert all(done <= 100_000 for done, _ in download.seen)
+    assert not download.folder.exists()
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,11 @@ def _bomb() -> bytes:
     return packed.replace((1 << 20).to_bytes(4, "little"), (0xF0 << 24).to_bytes(4, "little"))
 
 
+def _with_wild_directory() -> bytes:
+    """Return a zip whose entries would begin before the file: the directory states too large an offset."""
+    return GOOD[:-6] + b"\xff" * 3 + GOOD[-3:]
+
+
 @pytest.mark.parametrize(
     ("archive", "words"),
     [
@@ -166,6 +171,7 @@ def _bomb() -> bytes:
         (_bomb(), "8053063680 bytes"),
         (GOOD.replace(b"detector", b"defector"), "not a whole zip archive"),
         (GOOD[: len(GOOD) // 2], "not a whole zip archive"),
+        (_with_wild_directory(), "not a whole zip archive"),
     ],
 )
 def test_bad_archives(

@@ -72,7 +72,11 @@ class Downloader:
             if not start:
                 _begin(folder, _Note(url=url, validator=_validator(answer), total=total))
             with archive.open("ab") as file:
-                have = self._append(url, answer, file, start, total)
+                for chunk in chain([b""], _chunks(answer)):
+                    have = file.tell() + len(chunk)
+                    self._check_limit(url, folder, max(have, total or 0))
+                    file.write(chunk)
+                    self._progress(have, total)
         if total not in {None, have}:
             raise _Broken(f"the connection ended after {have} of {total} bytes")
         return archive
@@ -89,7 +93,7 @@ class Downloader:
         except HTTPError as error:
             error.close()
             if error.code == _RANGE_NOT_SATISFIABLE:
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)
             elif error.code not in _WORTH_ANOTHER_TRY:
                 raise PackError(
                     f"{url}: the server answers {error.code} {error.reason}; check the address, "
@@ -102,16 +106,10 @@ class Downloader:
             raise _Broken(f"no connection ({getattr(error, 'reason', error)})") from None
         return answer
 
-    def _append(self, url: str, answer: HTTPResponse, file: IO[bytes], have: int, total: int | None) -> int:
-        for chunk in chain([b""], _chunks(answer)):
-            have += len(chunk)
-            if max(have, total or 0) > self._limit:
-                raise PackError(
-                    f"{url} is larger than {self._limit} bytes, so no model pack; check the address"
-                )
-            file.write(chunk)
-            self._progress(have, total)
-        return have
+    def _check_limit(self, url: str, folder: Path, size: int) -> None:
+        if size > self._limit:
+            shutil.rmtree(folder)
+            raise PackError(f"{url} is larger than {self._limit} bytes, so no model pack; check the address")
 
 
 class _Broken(Exception):

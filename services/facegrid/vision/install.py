@@ -1,5 +1,6 @@
 """Installs InsightFace's model packs from their release archives, by download or from a file."""
 
+import errno
 import getpass
 import hashlib
 import os
@@ -178,7 +179,9 @@ def unpack(archive: Path, folder: Path, source: str) -> None:
             for name, entry in _files(opened.infolist(), source).items():
                 with opened.open(entry) as packed, (folder / name).open("xb") as file:
                     shutil.copyfileobj(packed, file)
-    except (BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
+    except (BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a disk's, not a wild offset's
+            raise
         raise PackError(
             f"{source} is not a whole zip archive ({error}); check the address or copy the file again"
         ) from error
