@@ -10,6 +10,7 @@ import skimage.data
 import structlog
 
 from facegrid.vision.convert.open_pack import build_open_pack
+from releases import GOOD, ReleaseServer, running
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +26,14 @@ def open_pack_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("packs")
     build_open_pack(root)
     return root
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ReleaseServer]:
+    """Yield a server of a good archive, which is reached past any proxy."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with running(ReleaseServer(GOOD)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,29 @@
 """`facegrid models`: the model packs of this machine. No call: it works on the folder itself."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Column, Table
 
 from facegrid.cli.output import AsJson
 from facegrid.cli.serve import configuration_errors, settings
 
-models_app = typer.Typer(no_args_is_help=True, help="List, verify and build the model packs of this machine.")
+models_app = typer.Typer(
+    no_args_is_help=True, help="List, verify, build and install the model packs of this machine."
+)
 
 Models = Annotated[
     Path | None,
@@ -73,3 +85,58 @@ def build_model(
 
         folder = build_open_pack(settings(models=models).models)
     typer.echo(f"pack open is in {folder}")
+
+
+@models_app.command("install")
+def install_model(
+    pack: Annotated[
+        str, typer.Argument(metavar="NAME", help="buffalo_l, buffalo_m, buffalo_s, buffalo_sc or antelopev2.")
+    ],
+    accept_licence: Annotated[
+        bool,
+        typer.Option(
+            "--accept-licence", help="Acknowledge that the weights are for non-commercial research only."
+        ),
+    ] = False,
+    url: Annotated[str, typer.Option(metavar="URL", help="Mirror of the archive.")] = "",
+    file: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="The archive itself; no network is used.")
+    ] = None,
+    sha256: Annotated[str, typer.Option(metavar="HEX", help="What the archive must hash to.")] = "",
+    repin: Annotated[
+        bool, typer.Option("--repin", help="Accept another archive than the one installed before.")
+    ] = False,
+    models: Models = None,
+) -> None:
+    """Install a pack of InsightFace's. Run it again to go on with a download that was stopped."""
+    from facegrid.serving.packs import pack_installer  # noqa: PLC0415  # heavy: only where it is used
+
+    if url and file:
+        raise typer.BadParameter("--url and --file exclude each other; give the one that has the archive")
+    try:
+        with configuration_errors(), _download_progress(pack) as progress:
+            installed = pack_installer(settings(models=models).models, pack, progress).install(
+                accept_licence=accept_licence, url=url, file=file, sha256=sha256, repin=repin
+            )
+    except KeyboardInterrupt:
+        typer.echo("stopped; run the same command again to go on", err=True)
+        raise typer.Exit(130) from None
+    already = "" if installed.new else " already"
+    typer.echo(
+        f"pack {pack} is{already} in {installed.folder}; its archive is pinned to sha256 {installed.sha256}"
+    )
+
+
+@contextmanager
+def _download_progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Yield what shows bytes, rate and remaining time on standard error, from the first bytes on."""
+    console = Console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(TextColumn(title), *columns, console=console, disable=not console.is_terminal) as progress:
+
+        def show(done: int, total: int | None) -> None:
+            if not progress.task_ids:
+                progress.add_task(title, total=total, completed=done)
+            progress.update(progress.task_ids[0], completed=done, total=total)
+
+        yield show
