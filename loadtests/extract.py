@@ -20,7 +20,7 @@ import skimage.data
 from numpy.typing import NDArray
 
 from facegrid.client import CallFailed, Client
-from facegrid.domain.alignment import ALIGNMENTS
+from facegrid.domain.alignment import alignment_named
 from facegrid.log import configure_log
 from facegrid.serving.local import LocalRuntime
 from facegrid.serving.packs import build_open_pack
@@ -129,7 +129,7 @@ class Stages:
             self._seconds[name].append(value)
 
     def _one(self, photograph: bytes) -> NDArray[np.float64]:
-        alignment = ALIGNMENTS[self._pack.pack.alignment]
+        alignment = alignment_named(self._pack.pack.alignment)
         marks = [time.perf_counter()]
         pixels = decode(photograph, PhotographLimits())
         marks.append(time.perf_counter())

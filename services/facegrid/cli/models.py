@@ -87,6 +87,26 @@ def build_model(
     typer.echo(f"pack open is in {folder}")
 
 
+@models_app.command("add")
+def add_model(
+    pack: Annotated[str, typer.Argument(metavar="NAME", help="What to call the pack.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", exists=True, file_okay=False, help="Folder of ONNX files.")
+    ],
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="The licence of the files.")],
+    threshold: Annotated[
+        float, typer.Option(metavar="X", min=-1, max=1, help="Lowest score that is a match.")
+    ],
+    models: Models = None,
+) -> None:
+    """Make a pack of the one detector and one embedder in a folder of ONNX files."""
+    with configuration_errors():
+        from facegrid.serving.packs import add_pack  # noqa: PLC0415  # heavy: only where it is used
+
+        added = add_pack(settings(models=models).models, pack, folder, licence=licence, threshold=threshold)
+    typer.echo(f"pack {pack} is in {added}")
+
+
 @models_app.command("install")
 def install_model(
     pack: Annotated[

@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from facegrid.cli.failures import fail
-from facegrid.domain.errors import ConfigurationError
+from facegrid.domain.errors import ConfigurationError, InvalidField
 from facegrid.log import configure_log
 from facegrid.settings import Settings
 
@@ -81,5 +81,5 @@ def configuration_errors() -> Iterator[None]:
         fail(f"{error.filename or 'the system'}: {error.strerror or error}")
     except ModuleNotFoundError as missing:
         fail(f"{missing.name} is not installed; pip install 'facegrid[cpu,open]' brings it")
-    except ConfigurationError as error:
+    except (ConfigurationError, InvalidField) as error:
         fail(str(error))

@@ -5,23 +5,26 @@ from pathlib import Path
 from typing import Any
 
 from facegrid.domain.errors import ConfigurationError, InvalidField, PackNotFound
+from facegrid.vision.adding import add_pack
 from facegrid.vision.convert.open_pack import build_open_pack
 from facegrid.vision.download import Downloader, Progress
-from facegrid.vision.install import PackInstaller
+from facegrid.vision.install import LICENCE, PackInstaller
 from facegrid.vision.packs import PackFolder
 
-__all__ = ["build_open_pack", "describe_packs", "pack_installer", "verify_packs"]
+__all__ = ["add_pack", "build_open_pack", "describe_packs", "pack_installer", "verify_packs"]
+
+
+_UNMEASURED = (
+    0.45,
+    "not measured for this pack: that of another ArcFace model; calibrate before relying on it",
+)
 
 
 def pack_installer(models: Path, name: str, progress: Progress) -> PackInstaller:
     """Return what installs a pack of InsightFace's. Raises ConfigurationError."""
-    add = partial(add_pack, models, name)
+    threshold, source = _UNMEASURED
+    add = partial(add_pack, models, name, licence=LICENCE, threshold=threshold, threshold_source=source)
     return PackInstaller(models, name, add=add, fetch=Downloader(progress).fetch)
-
-
-def add_pack(models: Path, name: str, folder: Path) -> Path:
-    """Take a folder of models as the pack of a name."""
-    return folder.rename(models / name)
 
 
 def describe_packs(models: Path) -> list[dict[str, Any]]:

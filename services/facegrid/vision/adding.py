@@ -15,7 +15,15 @@ _DETECTOR_SIDE = 640
 _DETECTOR_THRESHOLDS = {"scrfd": (0.5, 0.4), "retinaface": (0.5, 0.4), "yunet": (0.9, 0.3)}
 
 
-def add_pack(root: Path, name: str, folder: Path, *, licence: str, threshold: float) -> Path:
+def add_pack(
+    root: Path,
+    name: str,
+    folder: Path,
+    *,
+    licence: str,
+    threshold: float,
+    threshold_source: str = "given when the pack was added",
+) -> Path:
     """Make the pack `name` below `root` of the one detector and one embedder in `folder`; return its folder.
 
     Attribute models in `folder` are left out, because no request uses them. The pack appears complete and
@@ -31,7 +39,8 @@ def add_pack(root: Path, name: str, folder: Path, *, licence: str, threshold: fl
         staged = Path(staging) / name
         staged.mkdir()
         digests = [_copy(model, staged) for model in (detector, embedder)]
-        text = _manifest(name, detector, embedder, digests, licence=licence, threshold=threshold)
+        thresholds = {"value": threshold, "source": threshold_source}
+        text = _manifest(name, detector, embedder, digests, licence=licence, thresholds=thresholds)
         (staged / MANIFEST_FILE).write_text(text, "utf-8")
         PackFolder(Path(staging)).load(name)
         staged.rename(target)
@@ -59,7 +68,7 @@ def _manifest(
     digests: list[str],
     *,
     licence: str,
-    threshold: float,
+    thresholds: dict[str, object],
 ) -> str:
     score, overlap = _DETECTOR_THRESHOLDS[detector.kind]
     tables: dict[str, dict[str, object]] = {
@@ -84,10 +93,8 @@ def _manifest(
             "mean": [embedder.mean] * 3,
             "std": embedder.std,
         },
-        **{
-            f"thresholds.{use}": {"value": threshold, "source": "given when the pack was added"}
-            for use in ("verify", "identify")
-        },
+        "thresholds.verify": thresholds,
+        "thresholds.identify": thresholds,
     }
     return "\n".join(line for title, table in tables.items() for line in _lines(title, table))
 

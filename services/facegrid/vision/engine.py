@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from facegrid.domain.alignment import ALIGNMENTS
+from facegrid.domain.alignment import alignment_named
 from facegrid.domain.faces import DetectedFace, Detection, Pixels
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
@@ -82,5 +82,5 @@ def _finished(face: DetectedFace, pixels: Pixels, alignments: Sequence[str]) -> 
     return replace(
         face,
         quality=measure_quality(face.landmarks, face.detection_score),
-        crops={name: align(pixels, face.landmarks, ALIGNMENTS[name]) for name in alignments},
+        crops={name: align(pixels, face.landmarks, alignment_named(name)) for name in alignments},
     )
