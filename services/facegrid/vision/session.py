@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 
 from facegrid.domain.faces import Floats
+from facegrid.vision.convert.batchable import batchable
 from facegrid.vision.manifest import PackError
 
 _ERRORS_ONLY = 3
@@ -20,14 +21,17 @@ class Session:
     def __init__(self, path: Path, threads: int) -> None:
         """Load the file; one run uses `threads` CPU threads. Raises PackError."""
         try:
-            self._session = onnxruntime.InferenceSession(path, _options(threads), providers=_providers())
+            model = batchable(path)
+            self._session = onnxruntime.InferenceSession(
+                path if model is None else model, _options(threads), providers=_providers()
+            )
         except Exception as error:  # ONNX Runtime's own errors have no public base class
             raise PackError(
                 f"{path.name} does not load as an ONNX model; copy or build the file again ({error})"
             ) from error
         source = self._session.get_inputs()[0]
         self._input = source.name
-        self.batch_is_dynamic = not isinstance(source.shape[0], int)
+        self.runs_batches = model is not None
         self.output_shapes = [
             tuple(axis if isinstance(axis, int) else None for axis in output.shape)
             for output in self._session.get_outputs()
@@ -36,12 +40,18 @@ class Session:
     def run(self, batch: Floats) -> list[Floats]:
         """Return the outputs for a batch, which has at least one item.
 
-        Where the file fixes its batch, the items run one by one and their outputs are joined.
+        Where neither the file nor a rewrite of it takes a batch, the items run one by one and their
+        outputs are joined.
         """
-        if self.batch_is_dynamic or len(batch) == 1:
+        if self.runs_batches or len(batch) == 1:
             return list(self._session.run(None, {self._input: batch}))
         each = [self._session.run(None, {self._input: batch[i : i + 1]}) for i in range(len(batch))]
         return [np.concatenate(outputs) for outputs in zip(*each, strict=True)]
+
+
+def cuda_is_used() -> bool:
+    """Return whether sessions run on a GPU."""
+    return "CUDAExecutionProvider" in _providers()
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:

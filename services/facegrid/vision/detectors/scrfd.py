@@ -1,5 +1,7 @@
 """SCRFD (Guo et al., 2021): one pass over three strides, with five landmarks."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -32,8 +34,18 @@ class ScrfdDetector:
 
     def detect(self, pixels: Pixels) -> list[DetectedFace]:
         """Return the faces, best score first."""
-        canvas, scale = self._fit(pixels)
-        outputs = self._session.run(_blob(canvas))
+        return self.detect_batch([pixels])[0]
+
+    def detect_batch(self, photographs: Sequence[Pixels]) -> list[list[DetectedFace]]:
+        """Return the faces of each photograph, best score first; the photographs may differ in size."""
+        canvases, scales = zip(*map(self._fit, photographs), strict=True)
+        outputs = [
+            output.reshape(len(canvases), -1, output.shape[-1])
+            for output in self._session.run(_blob(np.stack(canvases)))
+        ]
+        return [self._faces([output[i] for output in outputs], scale) for i, scale in enumerate(scales)]
+
+    def _faces(self, outputs: list[Floats], scale: float) -> list[DetectedFace]:
         levels = [self._decode(level, outputs) for level in range(len(_STRIDES))]
         boxes, points, scores = (np.concatenate(parts) for parts in zip(*levels, strict=True))
         boxes /= scale
@@ -53,7 +65,7 @@ class ScrfdDetector:
 
     def _decode(self, level: int, outputs: list[Floats]) -> tuple[Floats, Floats, Floats]:
         stride = _STRIDES[level]
-        scores, boxes, points = (output.reshape(-1, output.shape[-1]) for output in outputs[level::3])
+        scores, boxes, points = outputs[level::3]
         found = np.flatnonzero(scores[:, 0] >= self._score_threshold)
         row, column = np.divmod(found // _ANCHORS, self._size // stride)
         centres = np.stack([column, row], axis=1).astype(np.float32) * stride
@@ -62,5 +74,5 @@ class ScrfdDetector:
         return corners, centres[:, None] + points[found].reshape(-1, 5, 2) * stride, scores[found, 0]
 
 
-def _blob(canvas: Pixels) -> Floats:
-    return ((canvas.astype(np.float32) - np.float32(127.5)) / np.float32(128)).transpose(2, 0, 1)[None]
+def _blob(canvases: Pixels) -> Floats:
+    return ((canvases.astype(np.float32) - np.float32(127.5)) / np.float32(128)).transpose(0, 3, 1, 2)
