@@ -1,5 +1,6 @@
 """A session runs batches, whether the file allows them or not."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,15 @@ def test_batch(tmp_path: Path, batch: int | str, count: int) -> None:
     assert [shape[-1] for shape in session.output_shapes] == [3, 1]
     np.testing.assert_array_equal(double, 2 * rows)
     np.testing.assert_array_equal(total[:, 0], rows.sum(axis=1))
+
+
+def test_runs_side_by_side(tmp_path: Path) -> None:
+    """Runs of several threads, alone on all cores or beside each other, each give their own outputs."""
+    session = Session(doubling_model(tmp_path / "m.onnx", "N"), threads=2)
+    inputs = [np.full((2, 3), number, np.float32) for number in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        found = [double[0, 0] for double, _ in pool.map(session.run, inputs)]
+    assert found == [2 * number for number in range(200)]
 
 
 def test_not_a_model(tmp_path: Path) -> None:
