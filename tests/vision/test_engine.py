@@ -1,14 +1,17 @@
 """The engine serves the ports of the use cases."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facegrid.domain.errors import InvalidPhotograph, PackNotFound, PhotographTooLarge
+from facegrid.domain.faces import DetectedFace, Detection, Pixels
 from facegrid.vision.decode import PhotographLimits
-from facegrid.vision.engine import VisionEngine
+from facegrid.vision.engine import BatchLimits, VisionEngine
 from facegrid.vision.packs import LoadedPack, PackFolder
 
 
@@ -57,6 +60,51 @@ async def test_limits(open_pack_root: Path, six_people: bytes) -> None:
     with pytest.raises(PhotographTooLarge):
         await engine.detect(six_people, "open", [])
     engine.close()
+
+
+class CountingDetector:
+    """Finds nothing, and keeps the sizes of the batches that it was given."""
+
+    def __init__(self) -> None:
+        """Start with no batch seen."""
+        self.batches: list[int] = []
+
+    def detect(self, pixels: Pixels) -> list[DetectedFace]:
+        """Find nothing."""
+        return self.detect_batch([pixels])[0]
+
+    def detect_batch(self, photographs: Sequence[Pixels]) -> list[list[DetectedFace]]:
+        """Find nothing in each."""
+        self.batches.append(len(photographs))
+        return [[] for _ in photographs]
+
+
+async def test_batches_of_photographs(open_pack_root: Path, six_people: bytes, portrait: bytes) -> None:
+    """Calls that wait together share a run; each has its own size, and a bad photograph its own error."""
+    packs, detector = CountingPacks(open_pack_root), CountingDetector()
+    engine = VisionEngine(packs, PhotographLimits(), workers=1, batches=BatchLimits(detector=4, embedder=4))
+    await engine.warm("open")
+    engine._loaded["open"] = replace(engine._loaded["open"], detector=detector)
+    photographs = [portrait, six_people, b"not a photograph", portrait]
+    outcomes = await asyncio.gather(
+        *(engine.detect(photograph, "open", []) for photograph in photographs), return_exceptions=True
+    )
+    sizes = [outcome.width for outcome in outcomes if isinstance(outcome, Detection)]
+    assert sizes == [512, 1280, 512]
+    assert isinstance(outcomes[2], InvalidPhotograph)
+    assert sum(detector.batches) == 3
+    engine.close()
+
+
+async def test_bad_crop_fails_alone(engine: VisionEngine) -> None:
+    """Crops of a wrong size are refused, and those of another call in the same batch are embedded."""
+    good, bad = np.zeros((3, 150, 150, 3), np.uint8), np.zeros((1, 149, 150, 3), np.uint8)
+    outcomes = await asyncio.gather(
+        engine.embed(good, "open"), engine.embed(bad, "open"), return_exceptions=True
+    )
+    assert isinstance(outcomes[0], list)
+    assert len(outcomes[0]) == 3
+    assert isinstance(outcomes[1], Exception)
 
 
 async def test_pack_is_loaded_once(open_pack_root: Path, six_people: bytes) -> None:

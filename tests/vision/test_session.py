@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -33,17 +34,26 @@ def doubling_model(path: Path, batch: int | str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("batch", "dynamic"), [(1, False), ("N", True)])
+@pytest.mark.parametrize("batch", [1, "N"])
 @pytest.mark.parametrize("count", [1, 4])
-def test_batch(tmp_path: Path, batch: int | str, dynamic: bool, count: int) -> None:
+def test_batch(tmp_path: Path, batch: int | str, count: int) -> None:
     """The outputs are those of each item, in order, also where the file's batch is fixed at one."""
     session = Session(doubling_model(tmp_path / "m.onnx", batch), threads=1)
     rows = np.arange(3 * count, dtype=np.float32).reshape(count, 3)
     double, total = session.run(rows)
-    assert session.batch_is_dynamic is dynamic
+    assert session.runs_batches
     assert [shape[-1] for shape in session.output_shapes] == [3, 1]
     np.testing.assert_array_equal(double, 2 * rows)
     np.testing.assert_array_equal(total[:, 0], rows.sum(axis=1))
+
+
+def test_runs_side_by_side(tmp_path: Path) -> None:
+    """Runs of several threads, alone on all cores or beside each other, each give their own outputs."""
+    session = Session(doubling_model(tmp_path / "m.onnx", "N"), threads=2)
+    inputs = [np.full((2, 3), number, np.float32) for number in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        found = [double[0, 0] for double, _ in pool.map(session.run, inputs)]
+    assert found == [2 * number for number in range(200)]
 
 
 def test_not_a_model(tmp_path: Path) -> None:

@@ -55,11 +55,7 @@ class PackFolder:
     """The packs below one folder, each in a folder of its name."""
 
     def __init__(self, root: Path, *, threads: int = 2) -> None:
-        """Look below `root`; one run of a model uses `threads` CPU threads.
-
-        On two cores a single call is an eighth faster with two than with one, and a server under load
-        no slower.
-        """
+        """Look below `root`; a run of a model that has no other beside it uses `threads` CPU threads."""
         self._root = root
         self._threads = threads
 

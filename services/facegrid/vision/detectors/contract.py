@@ -1,6 +1,7 @@
 """What every detector offers, and the suppression of overlapping finds that they share."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,15 @@ class FaceDetector(Protocol):
 
         Coordinates are pixels of the photograph as it was given; boxes are not clipped.
         """
+        ...
+
+
+@runtime_checkable
+class BatchDetector(Protocol):
+    """Finds faces in several photographs with one run of its model."""
+
+    def detect_batch(self, photographs: Sequence[Pixels]) -> list[list[DetectedFace]]:
+        """Return for each photograph what `FaceDetector.detect` would; they may differ in size."""
         ...
 
 

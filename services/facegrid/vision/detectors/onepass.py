@@ -67,8 +67,20 @@ class OnePassDetector(ABC):
 
     def detect(self, pixels: Pixels) -> list[DetectedFace]:
         """Return the faces, best score first. Raises PackError where the file is made for another size."""
-        canvas, scale = self._fit(pixels)
-        scores, offsets, landmarks = self._heads(self._session.run(self._blob(canvas)))
+        return self.detect_batch([pixels])[0]
+
+    def detect_batch(self, photographs: Sequence[Pixels]) -> list[list[DetectedFace]]:
+        """Return the faces of each photograph, best score first; the photographs may differ in size."""
+        canvases, scales = zip(*map(self._fit, photographs), strict=True)
+        outputs = self._session.run(np.concatenate([self._blob(canvas) for canvas in canvases]))
+        count = len(canvases)
+        return [
+            self._faces([_one(output, number, count) for output in outputs], scale)
+            for number, scale in enumerate(scales)
+        ]
+
+    def _faces(self, outputs: list[Floats], scale: np.float32) -> list[DetectedFace]:
+        scores, offsets, landmarks = self._heads(outputs)
         if len(scores) != len(self._sizes):
             raise PackError(
                 f"the model has {len(scores)} boxes for {self._size} pixels where {len(self._sizes)} belong; "
@@ -99,6 +111,13 @@ class OnePassDetector(ABC):
     def _keep(self, boxes: Floats, scores: Floats, scale: np.float32) -> NDArray[np.intp]:
         """Return the indices of the finds to keep, best first; boxes are those of the canvas."""
         return suppress(boxes / scale, scores, self._overlap_threshold)
+
+
+def _one(output: Floats, number: int, count: int) -> Floats:
+    """Return the part of an output that is one photograph's; tables without a batch axis hold all in turn."""
+    if output.ndim == 2:  # noqa: PLR2004  # rows and columns alone
+        output = output.reshape(count, -1, output.shape[-1])
+    return output[number : number + 1]
 
 
 def rows(outputs: Sequence[Floats]) -> Floats:
