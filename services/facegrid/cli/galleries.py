@@ -131,14 +131,14 @@ def show_subject(
     table = Table(*whole, "Sample", "Photograph (sha256)", "Kept", "Quality")
     for encounter in found.encounters:
         for place, sample in enumerate(encounter.samples):
-            quality = ", ".join(f"{one.measure} {one.component:.0f}" for one in sample.face.quality)
+            overall = [one.value for one in sample.face.quality if one.measure == "facegrid_quality"]
             table.add_row(
                 encounter.encounter_id,
                 _time(encounter.create_time),
                 str(place),
                 f"{sample.sha256[:16]}…",
                 "yes" if sample.photograph_kept else "no",
-                quality,
+                f"{overall[0]:.0f}" if overall else "",
             )
     Console().print(table)
 

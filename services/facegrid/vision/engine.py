@@ -166,6 +166,6 @@ def _detection(pixels: Pixels, faces: list[DetectedFace], alignments: Sequence[s
 def _finished(face: DetectedFace, pixels: Pixels, alignments: Sequence[str]) -> DetectedFace:
     return replace(
         face,
-        quality=measure_quality(face.landmarks, face.detection_score),
+        quality=measure_quality(pixels, face),
         crops={name: align(pixels, face.landmarks, alignment_named(name)) for name in alignments},
     )
