@@ -257,3 +257,12 @@ def test_packs_are_listed_and_verified(run: Run, tmp_path: Path) -> None:
     )
     (tmp_path / "models" / "open" / "pnet.onnx").write_bytes(b"changed")
     assert "sha256" in run("models", "verify", "open", "--models", tmp_path / "models", code=1).stdout
+
+
+def test_lists_go_through_all_pages(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit into one page comes with the next."""
+    monkeypatch.setattr("facegrid.client.client._PAGE", 2)
+    for number in range(5):
+        run("gallery", "create", f"g{number}")
+    listed = [line["gallery"] for line in _lines(run("gallery", "list", "--json"))]
+    assert listed == [f"g{number}" for number in range(5)]

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from facegrid.cli.connect import Data, Server, connected
-from facegrid.cli.output import AsJson, number, threshold_source
+from facegrid.cli.output import AsJson, number, table, threshold_source
 from facegrid.v1 import types_pb2 as pb
 
 gallery_app = typer.Typer(no_args_is_help=True, help="Make, list, show and delete galleries.")
@@ -53,16 +53,16 @@ def list_galleries(as_json: AsJson = False, server: Server = "", data: Data = No
         for gallery in galleries:
             typer.echo(json.dumps(_gallery_json(gallery)))
         return
-    table = Table("Gallery", "Template version", "Identify threshold", "Photographs", "Made")
+    shown = table("Gallery", "Template version", "Identify threshold", "Photographs", "Made")
     for gallery in galleries:
-        table.add_row(
+        shown.add_row(
             gallery.name,
             gallery.template_version,
             f"{gallery.identify_threshold.value:.3f}",
             "kept" if gallery.keep_photographs else "not kept",
             _time(gallery.create_time),
         )
-    Console().print(table)
+    Console().print(shown)
 
 
 @gallery_app.command("show")
@@ -74,10 +74,10 @@ def show_gallery(name: Name, as_json: AsJson = False, server: Server = "", data:
     if as_json:
         typer.echo(json.dumps(shown))
         return
-    table = Table(show_header=False)
+    rows = Table(show_header=False)
     for key, value in shown.items():
-        table.add_row(key, str(value))
-    Console().print(table)
+        rows.add_row(key, str(value))
+    Console().print(rows)
 
 
 @gallery_app.command("delete")
@@ -107,10 +107,10 @@ def list_subjects(
         for subject in subjects:
             typer.echo(json.dumps({"subject": subject.subject_id, "created": _time(subject.create_time)}))
         return
-    table = Table("Subject", "First enrolled")
+    shown = table("Subject", "First enrolled")
     for subject in subjects:
-        table.add_row(subject.subject_id, _time(subject.create_time))
-    Console().print(table)
+        shown.add_row(subject.subject_id, _time(subject.create_time))
+    Console().print(shown)
 
 
 @subject_app.command("show")
@@ -127,12 +127,11 @@ def show_subject(
     if as_json:
         typer.echo(json.dumps(_subject_json(found)))
         return
-    whole = [Column(name, overflow="fold") for name in ("Encounter", "Enrolled")]
-    table = Table(*whole, "Sample", "Photograph (sha256)", "Kept", "Quality")
+    shown = table("Encounter", "Enrolled", "Sample", "Photograph (sha256)", "Kept", "Quality")
     for encounter in found.encounters:
         for place, sample in enumerate(encounter.samples):
             overall = [one.value for one in sample.face.quality if one.measure == "facegrid_quality"]
-            table.add_row(
+            shown.add_row(
                 encounter.encounter_id,
                 _time(encounter.create_time),
                 str(place),
@@ -140,7 +139,7 @@ def show_subject(
                 "yes" if sample.photograph_kept else "no",
                 f"{overall[0]:.0f}" if overall else "",
             )
-    Console().print(table)
+    Console().print(shown)
 
 
 @subject_app.command("delete")

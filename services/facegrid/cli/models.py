@@ -16,9 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Column, Table
 
-from facegrid.cli.output import AsJson
+from facegrid.cli.output import AsJson, table
 from facegrid.cli.serve import configuration_errors, settings
 
 models_app = typer.Typer(
@@ -44,14 +43,12 @@ def list_models(as_json: AsJson = False, models: Models = None) -> None:
         for pack in packs:
             typer.echo(json.dumps(pack))
         return
-    table = Table(
-        "Pack", "Detector", Column("Template version", overflow="fold"), "Numbers", "Verify", "Identify"
-    )
-    table.add_column("Licence, or what is wrong", overflow="fold")
+    columns = ("Pack", "Detector", "Template version", "Numbers", "Verify", "Identify")
+    shown = table(*columns, "Licence, or what is wrong")
     for pack in packs:
         keys = ("pack", "detector", "template_version", "dimension", "verify_threshold", "identify_threshold")
-        table.add_row(*(str(pack.get(key, "")) for key in keys), pack.get("licence") or pack["problem"])
-    Console().print(table)
+        shown.add_row(*(str(pack.get(key, "")) for key in keys), pack.get("licence") or pack["problem"])
+    Console().print(shown)
     if not packs:
         typer.echo("no pack is installed; build the open one with: facegrid models build open", err=True)
 

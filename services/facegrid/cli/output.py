@@ -3,11 +3,17 @@
 from typing import Annotated, Any
 
 import typer
+from rich.table import Column, Table
 
 from facegrid.v1 import types_pb2 as pb
 from facegrid.v1.identity_service_pb2 import Candidate
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")]
+
+
+def table(*columns: str) -> Table:
+    """Return a table that folds what does not fit: an id that is cut short is no use."""
+    return Table(*(Column(name, overflow="fold") for name in columns))
 
 
 def number(value: float) -> float:

@@ -11,11 +11,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.draw import Annotation, Annotator
-from facegrid.cli.output import AsJson, candidate_pairs, decision_json, face_json
+from facegrid.cli.output import AsJson, candidate_pairs, decision_json, face_json, table
 from facegrid.cli.photographs import for_each, report_failures
 from facegrid.client import Client
 from facegrid.v1 import types_pb2 as pb
@@ -205,7 +204,7 @@ def _recognise(
     searched: Sequence[str] = ("Decision", "Candidates"),
 ) -> None:
     annotator = Annotator(draw, photographs) if draw else None
-    table = Table("Photograph", "Face", "Detection", "Eyes apart", *searched)
+    shown = table("Photograph", "Face", "Detection", "Eyes apart", *searched)
     names = Counter(path.name for path in photographs)
     failures = []
     for outcome in for_each(photographs, work, title):
@@ -216,13 +215,13 @@ def _recognise(
             annotator.write(outcome.item, [Annotation(one.face, one.label, _is_named(one)) for one in faces])
         if as_json:
             typer.echo(_photograph_json(outcome.item, faces, outcome.error))
-        shown = escape(outcome.item.name if names[outcome.item.name] == 1 else str(outcome.item))
+        name = escape(outcome.item.name if names[outcome.item.name] == 1 else str(outcome.item))
         for one in faces:
-            table.add_row(shown, *_row(one)[: len(table.columns) - 1])
+            shown.add_row(name, *_row(one)[: len(shown.columns) - 1])
         if not faces and not outcome.error:
-            table.add_row(shown, "no face")
-    if not as_json and table.row_count:
-        Console().print(table)
+            shown.add_row(name, "no face")
+    if not as_json and shown.row_count:
+        Console().print(shown)
     if draw and len(failures) < len(photographs):
         Console(stderr=True).print(f"annotated copies are in {escape(str(draw))}", highlight=False)
     report_failures(failures)

@@ -76,6 +76,14 @@ class Client:
         except grpc.RpcError as error:
             raise call_failed(cast("grpc.Call", error), self._target) from None
 
+    def _pages(self, method: Callable[..., _Answer], request: Any) -> Iterator[_Answer]:
+        more = True
+        while more:
+            page: Any = self._call(method, request)
+            yield page
+            request.page_token = page.next_page_token
+            more = bool(page.next_page_token)
+
     def detect(self, photograph: bytes) -> face_pb.DetectResponse:
         """Find the faces of a photograph."""
         return self._call(self._faces.Detect, face_pb.DetectRequest(photograph=photograph))
@@ -131,12 +139,8 @@ class Client:
     def list_galleries(self) -> Iterator[pb.Gallery]:
         """Yield all galleries in the order of their names."""
         request = gallery_pb.ListGalleriesRequest(page_size=_PAGE)
-        while True:
-            page = self._call(self._galleries.ListGalleries, request)
+        for page in self._pages(self._galleries.ListGalleries, request):
             yield from page.galleries
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     def delete_gallery(self, name: str) -> None:
         """Remove a gallery with all that stands in it."""
@@ -150,12 +154,8 @@ class Client:
     def list_subjects(self, gallery: str) -> Iterator[pb.Subject]:
         """Yield all subjects, without their encounters."""
         request = gallery_pb.ListSubjectsRequest(gallery=gallery, page_size=_PAGE)
-        while True:
-            page = self._call(self._galleries.ListSubjects, request)
+        for page in self._pages(self._galleries.ListSubjects, request):
             yield from page.subjects
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     def delete_subject(self, gallery: str, subject_id: str) -> str:
         """Remove a subject; returns the revision that no longer shows it."""
