@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -83,7 +84,9 @@ class Galleries:
 
     async def get_status(self, call: Call, name: str) -> GalleryStatus:
         """Return a gallery with its counts. Raises GalleryNotFound and IndexLoading."""
-        return await self._status(await self._records.gallery(check_name(name, "name")), call)
+        with _field_is_name():
+            gallery = await self._records.gallery(check_name(name, "name"))
+        return await self._status(gallery, call)
 
     async def get_with_pack(self, name: str) -> tuple[Gallery, Pack]:
         """Return a gallery and the pack that it is bound to.
@@ -122,7 +125,9 @@ class Galleries:
         await self._records.erase_gallery(gallery.gallery_id)
 
     async def _delete(self, call: Call, name: str) -> None:
-        await self._remove(await self._records.unname_gallery(name, call))
+        with _field_is_name():
+            gallery_id = await self._records.unname_gallery(name, call)
+        await self._remove(gallery_id)
 
     async def _remove(self, gallery_id: str) -> None:
         await self._projection.drop(gallery_id)
@@ -133,6 +138,16 @@ class Galleries:
         return GalleryStatus(
             gallery, self._projection.subject_count(gallery), self._projection.revision(gallery)
         )
+
+
+@contextmanager
+def _field_is_name() -> Iterator[None]:
+    """Name the field at fault as the calls do that are about a gallery itself."""
+    try:
+        yield
+    except GalleryNotFound as error:
+        error.field = "name"
+        raise
 
 
 def page_limit(page_size: int) -> int:
