@@ -9,6 +9,7 @@ from facegrid.domain.errors import (
     EncounterNotFound,
     GalleryExists,
     GalleryNotFound,
+    IndexLoading,
     InvalidField,
     PackNotFound,
     RequestIdReused,
@@ -17,7 +18,7 @@ from facegrid.domain.errors import (
 from facegrid.domain.faces import FaceSelection
 from facegrid.domain.packs import Threshold, ThresholdSource
 from facegrid.identity.verify import Verification
-from fakes import FakeVision
+from fakes import FakeVision, fake_template
 from house import House, build_house, call
 
 
@@ -127,6 +128,19 @@ async def test_a_deletion_broken_off_is_finished_at_start(house: House, tmp_path
     await restarted.galleries.recover()
     assert not list(tmp_path.rglob("source"))
     restarted.close()
+
+
+async def test_an_index_that_missed_a_deletion_makes_up_for_it_at_start(house: House, tmp_path: Path) -> None:
+    """Templates of a deleted gallery do not stay in an index that was not in use at the time."""
+    await house.add("ann", b"ann")
+    gallery = await house.galleries.get("g")
+    await house.galleries.delete(call("DeleteGallery"), "g")
+    later = build_house(tmp_path, FakeVision())
+    await later.index.open(gallery.gallery_id, gallery.template_version, gallery.dimension)
+    await later.galleries.recover()
+    with pytest.raises(IndexLoading):
+        await later.index.search(gallery.gallery_id, fake_template(b"ann").vector[None], 1)
+    later.close()
 
 
 async def test_subjects_are_listed_in_pages_each_once(house: House) -> None:

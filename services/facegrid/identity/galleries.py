@@ -65,7 +65,12 @@ class Galleries:
         return await self._status(await asyncio.shield(self._records.create_gallery(gallery, call)), call)
 
     async def recover(self) -> None:
-        """Finish the deletions and creations that a crash broke off; before the first call only."""
+        """Finish the deletions and creations that a crash broke off; before the first call only.
+
+        An index that was not in use when a gallery was deleted lets go of it here.
+        """
+        for gallery_id in await self._records.deleted_galleries():
+            await self._projection.drop(gallery_id)
         for gallery_id in await self._records.nameless_galleries():
             await self._remove(gallery_id)
 

@@ -72,6 +72,10 @@ class GalleryRecords(Protocol):
         """
         ...
 
+    async def deleted_galleries(self) -> list[str]:
+        """Return the ids of the galleries that were deleted, so that no index keeps templates of them."""
+        ...
+
     async def nameless_galleries(self) -> list[str]:
         """Return the ids of the galleries that no name leads to: deletions, or creations, broken off."""
         ...

@@ -11,6 +11,7 @@ from facegrid.domain.galleries import Gallery
 from facegrid.storage.claims import Claims
 from facegrid.storage.codec import Form, gallery_form, parse_gallery, read, to_json
 from facegrid.storage.layout import (
+    CLAIMS,
     GALLERIES,
     NAMES,
     PAST_ALL,
@@ -20,6 +21,8 @@ from facegrid.storage.layout import (
     name_key,
 )
 from facegrid.storage.objects import ObjectMissing, ObjectStore
+
+_DELETION = "DeleteGallery"
 
 
 class StoredGalleries:
@@ -99,6 +102,11 @@ class StoredGalleries:
                 self._store.delete(name_key(name))
             return gallery_id
 
+    def deleted(self) -> list[str]:
+        """Return the ids of the galleries that were deleted."""
+        claims = [read(self._store, key, _parse_claim) for key in self._store.keys(CLAIMS)]
+        return [made for method, made in claims if method == _DELETION]
+
     def nameless(self) -> list[str]:
         """Return the ids that no name leads to."""
         named = {read(self._store, key, _parse_id) for key in self._store.keys(NAMES)}
@@ -124,6 +132,10 @@ class StoredGalleries:
     def _creation_claim(self, gallery_id: str) -> str:
         settings = gallery_settings_key(gallery_id)
         return read(self._store, settings, lambda form: gallery_claim_key(form["method"], form["request_id"]))
+
+
+def _parse_claim(form: Form) -> tuple[str, str]:
+    return form["method"], form["made"]
 
 
 def _parse_id(form: Form) -> str:

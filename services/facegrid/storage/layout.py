@@ -10,6 +10,7 @@ from facegrid.domain.galleries import Gallery
 _TENANT = "tenants/default/"
 NAMES = f"{_TENANT}names/"
 GALLERIES = f"{_TENANT}galleries/"
+CLAIMS = f"{_TENANT}requests/"
 PAST_ALL = "~"  # sorts after every character of a key
 _HASH_DIGITS = 32
 
@@ -32,7 +33,7 @@ def gallery_settings_key(gallery_id: str) -> str:
 def gallery_claim_key(method: str, request_id: str) -> str:
     """Return the key of the claim of a call that makes or deletes a gallery."""
     digest = hashlib.sha256(f"{method}|{request_id}".encode()).hexdigest()
-    return f"{_TENANT}requests/{digest[:_HASH_DIGITS]}.json"
+    return f"{CLAIMS}{digest[:_HASH_DIGITS]}.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,10 @@ class StoredRecords:
         """Take a gallery's name away and return its id. Raises GalleryNotFound and RequestIdReused."""
         return await self._run(self._galleries.unname, name, call)
 
+    async def deleted_galleries(self) -> list[str]:
+        """Return the ids of the galleries that were deleted."""
+        return await self._run(self._galleries.deleted)
+
     async def nameless_galleries(self) -> list[str]:
         """Return the ids that no name leads to. Nothing may make a gallery meanwhile."""
         return await self._run(self._galleries.nameless)
