@@ -8,7 +8,7 @@ from facegrid.domain.errors import ConfigurationError, InvalidField, PackNotFoun
 from facegrid.vision.adding import add_pack
 from facegrid.vision.convert.open_pack import build_open_pack
 from facegrid.vision.download import Downloader, Progress
-from facegrid.vision.install import LICENCE, PackInstaller
+from facegrid.vision.install import PackInstaller
 from facegrid.vision.packs import PackFolder
 
 __all__ = ["add_pack", "build_open_pack", "describe_packs", "pack_installer", "verify_packs"]
@@ -23,7 +23,14 @@ _UNMEASURED = (
 def pack_installer(models: Path, name: str, progress: Progress) -> PackInstaller:
     """Return what installs a pack of InsightFace's. Raises ConfigurationError."""
     threshold, source = _UNMEASURED
-    add = partial(add_pack, models, name, licence=LICENCE, threshold=threshold, threshold_source=source)
+    add = partial(
+        add_pack,
+        models,
+        name,
+        licence="non-commercial research only (InsightFace)",
+        threshold=threshold,
+        threshold_source=source,
+    )
     return PackInstaller(models, name, add=add, fetch=Downloader(progress).fetch)
 
 
