@@ -117,7 +117,7 @@ def _rgb(image: Image.Image) -> Image.Image:
             "send it with 8 or 16 bits a channel",
         )
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         rgb = Image.new("RGB", rgba.size, "white")
         rgb.paste(rgba, mask=rgba)
         return rgb
