@@ -1,13 +1,16 @@
 """The command line as a user runs it, on the in-process runtime and on photographs that packages carry."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from facegrid.cli.main import app
@@ -266,3 +269,14 @@ def test_lists_go_through_all_pages(run: Run, monkeypatch: pytest.MonkeyPatch) -
         run("gallery", "create", f"g{number}")
     listed = [line["gallery"] for line in _lines(run("gallery", "list", "--json"))]
     assert listed == [f"g{number}" for number in range(5)]
+
+
+def test_a_long_job_shows_count_rate_and_remaining_time(
+    run: Run, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal, the bar says how many are done, how fast, and how long the rest will take."""
+    screen = StringIO()
+    console = Console(file=screen, force_terminal=True, width=110)
+    monkeypatch.setattr("facegrid.cli.photographs.errors_console", console)
+    run("detect", *[people / "tom" / "one.png"] * 12)
+    assert re.search(r"12/12.*[0-9.]+/s.*0:00:00", screen.getvalue())

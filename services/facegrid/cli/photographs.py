@@ -12,7 +12,8 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskProgressColumn,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -35,6 +36,14 @@ class Outcome(Generic[_Item, _Answer]):
     answer: _Answer | None
     error: str = ""
     field: str = ""
+
+
+class _RateColumn(ProgressColumn):
+    """Photographs a second."""
+
+    def render(self, task: Task) -> Text:
+        """Show the rate of the last moments."""
+        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
 
 
 def for_each(
@@ -66,7 +75,7 @@ def _progress() -> Progress:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TaskProgressColumn(show_speed=True),
+        _RateColumn(),
         TimeRemainingColumn(),
         console=errors_console,
         disable=not errors_console.is_terminal,
