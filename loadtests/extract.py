@@ -29,11 +29,12 @@ from facegrid.v1.types_pb2 import FACE_SELECTION_ALL
 from facegrid.vision.align import align
 from facegrid.vision.decode import PhotographLimits, decode
 from facegrid.vision.packs import PackFolder
+from facegrid.vision.quality import measure_quality
 from insightface_reference import InsightfaceReference
 
 _ROUNDS = 5
 _CALLERS = 4
-_STEPS = ("decode", "detect", "align", "embed")
+_STEPS = ("decode", "detect", "quality", "align", "embed")
 
 
 def main() -> None:
@@ -134,6 +135,9 @@ class Stages:
         pixels = decode(photograph, PhotographLimits())
         marks.append(time.perf_counter())
         faces = self._pack.detector.detect(pixels)
+        marks.append(time.perf_counter())
+        for face in faces:
+            measure_quality(pixels, face)
         marks.append(time.perf_counter())
         crops = [align(pixels, face.landmarks, alignment) for face in faces]
         marks.append(time.perf_counter())

@@ -114,7 +114,7 @@ class MilvusIndex:
         except FacegridError:
             raise
         except Exception as error:  # pymilvus lets grpc's errors through beside its own: no common class
-            self._log.warning("index failed", cause=repr(error))
+            self._log.warning("index failed", cause=type(error).__name__)
             raise StoreUnavailable("the index does not answer; retry later") from error
 
     def _client(self) -> Any:
