@@ -9,7 +9,7 @@ ACCELERATOR ?= cpu
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help demo test test-fast check proto bench install install-dev clean
+.PHONY: help demo test test-fast check proto chaos bench install install-dev clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,10 @@ ifdef CHECK
 	  || { echo "services/facegrid/v1 is not what protos/ gives: run make proto"; exit 1; }
 	@rm -r $(OUT)
 endif
+
+KILLS ?= 100
+chaos: install-dev  ## Kill the server KILLS times at random moments under load; nothing may be lost
+	FACEGRID_CHAOS_KILLS=$(KILLS) $(RUN) pytest -q tests/serving/test_chaos.py
 
 bench: install-dev  ## Measure speed beside insightface, and what a search costs (set FACEGRID_TEST_ASSETS)
 	$(RUN) python loadtests/extract.py

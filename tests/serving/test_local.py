@@ -1,7 +1,5 @@
 """The server as an operator meets it: a process that is started, asked, killed and started again."""
 
-import json
-import os
 import signal
 import socket
 import subprocess
@@ -15,40 +13,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from facegrid.client import CallFailed, Client
 from facegrid.v1.identity_service_pb2 import ENROLL_MODE_CREATE
+from server_process import SERVE, ServerProcess, environment
 
 pytestmark = pytest.mark.integration
-
-_SERVE = [sys.executable, "-m", "facegrid.cli", "serve", "--log-format", "json"]
-
-
-class ServerProcess:
-    """`facegrid serve` on a free port; `address` is known once it serves."""
-
-    def __init__(self, data: Path, models: Path, *flags: str) -> None:
-        """Start it."""
-        environment = os.environ | {"FACEGRID_MODELS": str(models), "FACEGRID_DATA": str(data)}
-        self.process = subprocess.Popen(
-            [*_SERVE, "--listen", "127.0.0.1:0", *flags],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.address = ""
-
-    def wait(self) -> None:
-        """Read its log up to the line that says where it serves."""
-        for line in self.process.stderr or ():
-            entry: dict[str, str] = json.loads(line)
-            if entry["event"] == "serving":
-                self.address = entry["address"]
-                return
-        pytest.fail("the server ended before it served")
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and return the exit code."""
-        self.process.send_signal(number)
-        self.process.communicate(timeout=60)
-        return self.process.returncode
 
 
 @pytest.fixture
@@ -95,10 +62,9 @@ def test_a_second_process_is_told_who_has_the_data(
 ) -> None:
     """One process owns a data folder; the error names its process id and address."""
     server = start()
-    environment = os.environ | {"FACEGRID_MODELS": str(open_pack_root)}
     second = subprocess.run(
-        [sys.executable, "-m", "facegrid.cli", "gallery", "list", "--data", str(tmp_path / "data")],
-        env=environment,
+        [sys.executable, "-m", "facegrid.cli", "gallery", "list"],
+        env=environment(tmp_path / "data", open_pack_root),
         capture_output=True,
         text=True,
         check=False,
@@ -121,9 +87,13 @@ def test_sigterm_drains_and_ends_with_0(start: Callable[..., ServerProcess], por
 
 
 def _refused(*flags: str, models: Path, data: Path) -> str:
-    environment = os.environ | {"FACEGRID_MODELS": str(models), "FACEGRID_DATA": str(data)}
     ended = subprocess.run(
-        [*_SERVE, *flags], env=environment, capture_output=True, text=True, check=False, timeout=60
+        [*SERVE, *flags],
+        env=environment(data, models),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr

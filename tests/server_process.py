@@ -1,0 +1,56 @@
+"""`facegrid serve` as an operator runs it: a process with an address and a log."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SERVE = [sys.executable, "-m", "facegrid.cli", "serve", "--log-format", "json"]
+_START_S = 60
+
+
+def environment(data: Path, models: Path) -> dict[str, str]:
+    """Return the variables that point the command line at two folders."""
+    return os.environ | {"FACEGRID_MODELS": str(models), "FACEGRID_DATA": str(data)}
+
+
+class ServerProcess:
+    """A server on a free port; `address` is known once it serves."""
+
+    def __init__(self, data: Path, models: Path, *flags: str) -> None:
+        """Start it."""
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process
+        self.process = subprocess.Popen(
+            [*SERVE, "--listen", "127.0.0.1:0", *flags], env=environment(data, models), stderr=self._log
+        )
+        self.address = ""
+
+    def wait(self) -> None:
+        """Wait until it says where it serves. Raises RuntimeError with its log where it ends before."""
+        deadline = time.monotonic() + _START_S
+        while not self.address and self.process.poll() is None and time.monotonic() < deadline:
+            self.address = self._announced()
+            time.sleep(0.02)
+        if not self.address:
+            log = self._logged()
+            self.end(signal.SIGKILL)
+            raise RuntimeError(f"the server did not start:\n{log}")
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        self._log.close()
+        self.process.send_signal(number)
+        return self.process.wait(timeout=60)
+
+    def _announced(self) -> str:
+        lines = self._logged().splitlines(keepends=True)
+        entries = [json.loads(line) for line in lines if line.endswith("\n")]
+        return next((entry["address"] for entry in entries if entry["event"] == "serving"), "")
+
+    def _logged(self) -> str:
+        self._log.seek(0)
+        return self._log.read().decode()

@@ -1,0 +1,81 @@
+"""Kills the server at random moments under load; FACEGRID_CHAOS_KILLS says how often."""
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from facegrid.client import Client
+from server_process import ServerProcess
+from writer import GALLERY, Writer
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(0)]
+
+_KILLS = int(os.environ.get("FACEGRID_CHAOS_KILLS", "30"))
+_SEED = int(os.environ.get("FACEGRID_CHAOS_SEED", "0")) or random.randrange(1, 2**32)
+_WRITERS = 4
+_LONGEST_RUN_S, _START_S = 1.0, 2.0
+
+
+def test_nothing_is_lost_and_nothing_comes_back(
+    tmp_path: Path, open_pack_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After kill -9 what was acknowledged is there, what was deleted is gone, and nobody is half there."""
+    chance = random.Random(_SEED)
+    server = _start(tmp_path, open_pack_root)
+    with Client(server.address) as client:
+        version = client.create_gallery(GALLERY).template_version
+    writers = [Writer(f"w{number}", _SEED, version) for number in range(_WRITERS)]
+    with ThreadPoolExecutor(_WRITERS) as threads:
+        for kill in range(_KILLS):
+            with _killed(server), grpc.insecure_channel(server.address) as channel:
+                list(threads.map(lambda one: one.settle(channel), writers))
+                working = [threads.submit(one.work, channel) for one in writers]
+                time.sleep(chance.uniform(0, _LONGEST_RUN_S))
+                server.end(signal.SIGKILL)
+                for one in working:
+                    one.result()
+            if chance.random() < 0.2:
+                _kill_at_start(tmp_path, open_pack_root, chance.uniform(0, _START_S))
+            server = _start(tmp_path, open_pack_root)
+            with capsys.disabled():
+                _say(f"\rkills {kill + 1} of {_KILLS}, seed {_SEED}")
+        with _killed(server), grpc.insecure_channel(server.address) as channel:
+            list(threads.map(lambda one: one.settle(channel), writers))
+    with capsys.disabled():
+        _say(f", {sum(one.acknowledged for one in writers)} mutations acknowledged\n")
+    assert all(one.acknowledged for one in writers)
+
+
+def _start(data: Path, models: Path) -> ServerProcess:
+    server = ServerProcess(data, models)
+    server.wait()
+    return server
+
+
+@contextmanager
+def _killed(server: ServerProcess) -> Iterator[None]:
+    """Leave no server behind, whatever fails."""
+    try:
+        yield
+    finally:
+        server.end(signal.SIGKILL)
+
+
+def _kill_at_start(data: Path, models: Path, after_s: float) -> None:
+    """Kill a server that may still be finishing what the last kill left half done."""
+    with _killed(ServerProcess(data, models)):
+        time.sleep(after_s)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
