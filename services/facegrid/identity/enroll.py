@@ -19,6 +19,7 @@ from facegrid.domain.errors import (
 from facegrid.domain.faces import FaceSelection
 from facegrid.domain.galleries import Encounter, Gallery, Sample, Subject
 from facegrid.domain.names import check_name
+from facegrid.domain.quality import check_quality
 from facegrid.domain.templates import SentTemplate
 from facegrid.identity.extract import Extract, Extraction, one_face_only
 from facegrid.identity.galleries import Galleries
@@ -70,13 +71,15 @@ class Enroll:
     ) -> Enrolled:
         """Store one encounter; it is durable and searched when this returns.
 
-        Raises SubjectExists, RequestIdReused, EncounterDeleted and the errors of extraction.
+        Raises QualityTooLow, SubjectExists, RequestIdReused, EncounterDeleted and the errors of extraction.
         """
         if subject_id:
             check_name(subject_id, "subject_id")
         gallery, pack = await self._galleries.get_with_pack(gallery_name)
         selection = one_face_only(selection)
         extractions = await self._extract.from_sources(samples, pack, selection, "samples")
+        for place, extraction in enumerate(extractions):
+            check_quality(extraction.faces[0].face, gallery.quality_rules, f"samples[{place}]")
         await self._projection.ready(gallery, call.deadline)
         subject_id = subject_id or _keyed_hash(gallery, "subject", call)
         return await asyncio.shield(self._commit(call, gallery, subject_id, mode, extractions))
