@@ -97,7 +97,8 @@ def check_quality(face: DetectedFace | None, rules: Sequence[QualityRule], field
 def _sentence(rule: QualityRule, value: float) -> str:
     unit, remedy = MEASURES[rule.measure]
     limits = " and ".join(f"{name} {limit:g}{unit}" for name, limit in rule.limits.items())
-    return f"{rule.measure} is {value:g}{unit}, {limits}: {remedy}"
+    found = "was not measured" if math.isnan(value) else f"is {value:g}{unit}"
+    return f"{rule.measure} {found}, {limits}: {remedy}"
 
 
 def _metadata(broken: Sequence[tuple[QualityRule, float]]) -> dict[str, str]:

@@ -4,6 +4,8 @@ Native values have units; a component says from 0 to 100 what the value is worth
 the reference implementation of the standard, OFIQ, computes each in its own way.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -27,12 +29,17 @@ _SHARP = 0.1
 _BINS = 16
 
 
-def measure_quality(pixels: Pixels, face: DetectedFace) -> tuple[QualityMeasure, ...]:
-    """Return the measures of a face in upright RGB pixels, last the score over all their components.
+def overall_quality(components: Sequence[float]) -> float:
+    """Return one score from 0 to 100 of components in that range: their geometric mean.
 
-    `facegrid_quality` is the geometric mean of the components: it rises with every one of them, and one that
-    is low weighs more than a high one makes up for.
+    It rises with every one of them, and one that is low weighs more than a high one makes up for. Below 1
+    a component counts as 1, so that the others still show.
     """
+    return float(np.exp(np.mean(np.log(np.maximum(components, 1.0)))))
+
+
+def measure_quality(pixels: Pixels, face: DetectedFace) -> tuple[QualityMeasure, ...]:
+    """Return the measures of a face in upright RGB pixels, last the score over all their components."""
     eyes = float(np.linalg.norm(face.landmarks[1] - face.landmarks[0]))
     height, width = pixels.shape[:2]
     area = face.box.width * face.box.height / (width * height)
@@ -44,7 +51,7 @@ def measure_quality(pixels: Pixels, face: DetectedFace) -> tuple[QualityMeasure,
         *_appearance(align(pixels, face.landmarks, ALIGNMENTS["dlib-150"])),
         _measure("detection_score", face.detection_score, 100 * face.detection_score),
     ]
-    overall = float(np.exp(np.mean([np.log(max(one.component, 1.0)) for one in measures])))
+    overall = overall_quality([one.component for one in measures])
     return (*measures, _measure("facegrid_quality", overall, overall))
 
 
