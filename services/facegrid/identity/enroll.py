@@ -78,8 +78,6 @@ class Enroll:
         gallery, pack = await self._galleries.get_with_pack(gallery_name)
         selection = one_face_only(selection)
         extractions = await self._extract.from_sources(samples, pack, selection, "samples")
-        for place, extraction in enumerate(extractions):
-            check_quality(extraction.faces[0].face, gallery.quality_rules, f"samples[{place}]")
         await self._projection.ready(gallery, call.deadline)
         subject_id = subject_id or _keyed_hash(gallery, "subject", call)
         return await asyncio.shield(self._commit(call, gallery, subject_id, mode, extractions))
@@ -105,6 +103,7 @@ class Enroll:
             encounter = _find(subject, encounter_id)
             if encounter is None:
                 _check_mode(claim, mode, subject, subject_id)
+                _check_samples(gallery, extractions)
                 await self._records.claim(gallery, encounter_id, call)
                 replaced = subject.encounters if subject and mode is EnrollMode.REPLACE else ()
                 encounter = Encounter(
@@ -148,6 +147,11 @@ def _check_mode(claim: Claim, mode: EnrollMode, subject: Subject | None, subject
             f"subject {subject_id} exists; use mode ADD for another encounter, REPLACE for a new start",
             field="subject_id",
         )
+
+
+def _check_samples(gallery: Gallery, extractions: list[Extraction]) -> None:
+    for place, extraction in enumerate(extractions):
+        check_quality(extraction.faces[0].face, gallery.quality_rules, f"samples[{place}]")
 
 
 def _sample(extraction: Extraction, gallery: Gallery) -> Sample:

@@ -79,10 +79,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     what, under the request id.
     """
     ERROR_REASON_QUALITY_TOO_LOW: _ErrorReason.ValueType  # 28
-    """INVALID_ARGUMENT: a photograph does not keep the gallery's quality rules, or a template is sent to a gallery
-    that has some. ErrorInfo.metadata has "measures", the names of the measures whose rules are broken,
-    separated by commas, and for each of them "NAME_value" with "NAME_minimum", "NAME_maximum" or both; a
-    value that was not measured is "nan". A template has no metadata.
+    """INVALID_ARGUMENT: a photograph does not keep the gallery's quality rules, or a template comes to a gallery
+    that has some. For a photograph, ErrorInfo.metadata has "measures", the names of the measures whose rules
+    are broken, separated by commas, and for each of them NAME_value ("nan" where it was not measured) with
+    NAME_minimum, NAME_maximum or both.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -143,9 +143,9 @@ ERROR_REASON_MISCONFIGURED: ErrorReason.ValueType  # 25
 what, under the request id.
 """
 ERROR_REASON_QUALITY_TOO_LOW: ErrorReason.ValueType  # 28
-"""INVALID_ARGUMENT: a photograph does not keep the gallery's quality rules, or a template is sent to a gallery
-that has some. ErrorInfo.metadata has "measures", the names of the measures whose rules are broken,
-separated by commas, and for each of them "NAME_value" with "NAME_minimum", "NAME_maximum" or both; a
-value that was not measured is "nan". A template has no metadata.
+"""INVALID_ARGUMENT: a photograph does not keep the gallery's quality rules, or a template comes to a gallery
+that has some. For a photograph, ErrorInfo.metadata has "measures", the names of the measures whose rules
+are broken, separated by commas, and for each of them NAME_value ("nan" where it was not measured) with
+NAME_minimum, NAME_maximum or both.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

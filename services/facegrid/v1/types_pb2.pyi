@@ -243,11 +243,12 @@ class QualityMeasure(_message.Message):
     COMPONENT_FIELD_NUMBER: _builtins.int
     ALGORITHM_FIELD_NUMBER: _builtins.int
     measure: _builtins.str
-    """measure is its name: inter_eye_distance (pixels), face_area_ratio (of the photograph, 0 to 1), face_in_frame
-    (shown share of the box, 0 to 1), yaw (degrees, positive to the picture's right), roll (degrees, clockwise),
-    sharpness (from 0), contrast (0 to 1), luminance (0 to 1), luminance_uniformity (0 to 1), under_exposure and
-    over_exposure (shares of the face, 0 to 1), detection_score (0 to 1), facegrid_quality (0 to 100, over those
-    before), and, where a template was made and the pack says that its norm tells quality, template_norm.
+    """measure is its name: inter_eye_distance (pixels), face_area_ratio (share of the photograph, 0 to 1),
+    face_in_frame (share of the box that is shown, 0 to 1), yaw (degrees, exact to some 10, positive to the
+    picture's right), roll (degrees, clockwise), sharpness (from 0), contrast, luminance,
+    luminance_uniformity (0 to 1), under_exposure, over_exposure (shares of the face, 0 to 1),
+    detection_score (0 to 1), facegrid_quality (0 to 100, over all of these); template_norm (from 0) comes
+    with templates of a pack whose norms tell quality.
     """
     value: _builtins.float
     """value is the native value, in the measure's own unit."""
@@ -273,10 +274,9 @@ Global___QualityMeasure: _TypeAlias = QualityMeasure  # noqa: Y015
 
 @_typing.final
 class QualityRule(_message.Message):
-    """QualityRule is what a gallery asks of one measure of each face that is enrolled. One limit is set at least.
-
-    A template does not keep any rule: nothing of it can be measured, and what a client says of it is a claim. A
-    gallery with rules so holds nothing that was not seen; send its photographs instead.
+    """QualityRule is what a gallery asks of one measure of each face that is enrolled; it has one limit at least.
+    A gallery with rules takes no templates, only photographs: of a template nothing can be measured, and what a
+    client says of it is a claim that whoever answers for the gallery cannot check.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
