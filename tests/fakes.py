@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegrid.domain.errors import InvalidPhotograph, PackNotFound
-from facegrid.domain.faces import Box, DetectedFace, Detection, Floats
+from facegrid.domain.faces import Box, DetectedFace, Detection, Floats, QualityMeasure
 from facegrid.domain.packs import Pack, Threshold, Thresholds, ThresholdSource
 from facegrid.domain.templates import Template, template_from_features
 
@@ -20,7 +20,7 @@ class FakeVision:
     """Sees people where a photograph's text names them.
 
     b"ann", b"ann#2" (another photograph of her), b"ann+bob" (two faces), b"tiny:ann" (a face of 8 px),
-    b"wall" (no face), b"" (no photograph).
+    b"far:ann" (of 40 px), b"wall" (no face), b"" (no photograph). Eyes are half a face's width apart.
     """
 
     def __init__(self) -> None:
@@ -38,8 +38,9 @@ class FakeVision:
         self.pack(pack)
         if not photograph:
             raise InvalidPhotograph("the photograph is empty; send a file")
-        side = 8.0 if photograph.startswith(b"tiny:") else 80.0
-        names = photograph.removeprefix(b"tiny:").split(b"+")
+        distance, _, people = photograph.rpartition(b":")
+        side = {b"tiny": 8.0, b"far": 40.0}.get(distance, 80.0)
+        names = people.split(b"+")
         faces = [
             _face(name, place, side - place, alignments)
             for place, name in enumerate(names)
@@ -69,7 +70,8 @@ def fake_template(photograph: bytes, version: str = "fake-1") -> Template:
 def _face(name: bytes, place: int, side: float, alignments: Sequence[str]) -> DetectedFace:
     landmarks = np.arange(10, dtype=np.float32).reshape(5, 2) + 100 * place
     crops = {alignment: _crop(name) for alignment in alignments}
-    return DetectedFace(Box(100.0 * place, 10, side, side), landmarks, 0.9 - place / 100, (), crops)
+    quality = (QualityMeasure("inter_eye_distance", side / 2, side / 2, "fake"),)
+    return DetectedFace(Box(100.0 * place, 10, side, side), landmarks, 0.9 - place / 100, quality, crops)
 
 
 def _crop(name: bytes) -> NDArray[np.uint8]:

@@ -37,9 +37,10 @@ def test_each_reason_of_the_api_has_an_error() -> None:
 
 @pytest.mark.parametrize("kind", list(_leaves()))
 def test_an_error_survives_a_process_border(kind: type[FacegridError]) -> None:
-    """Message and field come out of a pickle as they went in."""
-    copy = pickle.loads(pickle.dumps(kind("do this", field="a.b")))  # noqa: S301  # our own bytes
-    assert (type(copy), copy.message, copy.field) == (kind, "do this", "a.b")
+    """Message, field and figures come out of a pickle as they went in."""
+    error = kind("do this", field="a.b", metadata={"value": "7"})
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
+    assert (type(copy), copy.message, copy.field, copy.metadata) == (kind, "do this", "a.b", {"value": "7"})
 
 
 def test_the_most_derived_class_decides_the_code() -> None:

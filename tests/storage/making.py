@@ -9,6 +9,7 @@ from facegrid.domain.calls import Call
 from facegrid.domain.faces import Box, DetectedFace, QualityMeasure
 from facegrid.domain.galleries import Encounter, Gallery, Sample
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
+from facegrid.domain.quality import QualityRule
 from facegrid.domain.templates import Template
 from facegrid.storage.objects import ObjectStore
 from facegrid.storage.records import StoredRecords
@@ -80,6 +81,7 @@ def make_gallery(name: str = "staff", gallery_id: str = "a1" * 16) -> Gallery:
         keep_photographs=True,
         created=datetime(2026, 1, 2, 3, 4, 5, 678, UTC),
         key=gallery_id.encode(),
+        quality_rules=(QualityRule("yaw", -20.5, 20.5), QualityRule("sharpness", minimum=0.1)),
     )
 
 

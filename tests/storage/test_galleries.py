@@ -1,9 +1,12 @@
 """Galleries of record, without crashes."""
 
+from dataclasses import replace
+
 import pytest
 
 from facegrid.domain.errors import GalleryExists, GalleryNotFound, RequestIdReused
 from facegrid.domain.galleries import Gallery
+from facegrid.storage.codec import gallery_form, parse_gallery
 from facegrid.storage.records import StoredRecords
 from storage.making import enrol, load, make_call, make_encounter, make_gallery
 
@@ -15,6 +18,13 @@ async def test_a_gallery_is_read_as_it_was_made(records: StoredRecords) -> None:
     made = await records.create_gallery(make_gallery(), CREATE)
     assert made == make_gallery()
     assert await records.gallery("staff") == made
+
+
+def test_a_gallery_of_an_older_release_has_no_quality_rules() -> None:
+    """What was stored before there were rules is read as a gallery without."""
+    form = gallery_form(make_gallery())
+    del form["quality_rules"]
+    assert parse_gallery(form) == replace(make_gallery(), quality_rules=())
 
 
 async def test_a_repeated_creation_returns_the_gallery_that_the_first_made(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from facegrid.domain.packs import ThresholdSource
+from facegrid.domain.packs import NormQuality, ThresholdSource
 from facegrid.vision.manifest import Manifest, PackError, read_manifest
 
 Change = Callable[[dict[str, Any]], object]
@@ -38,6 +38,15 @@ def test_open_pack(tmp_path: Path, manifest_data: dict[str, Any]) -> None:
     assert pack.thresholds.verify.source is ThresholdSource.PACK_DEFAULT
 
 
+def test_norms_that_tell_quality_are_stated(tmp_path: Path, manifest_data: dict[str, Any]) -> None:
+    """They reach the pack without moving its template version; where nothing is stated there are none."""
+    plain = read(tmp_path, manifest_data).pack
+    manifest_data["embedder"]["norm_quality"] = {"low": 7.0, "high": 17, "source": "this test"}
+    stated = read(tmp_path, manifest_data).pack
+    assert (plain.norm_quality, stated.norm_quality) == (None, NormQuality(7, 17))
+    assert stated.template_version == plain.template_version
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -56,6 +65,10 @@ def test_open_pack(tmp_path: Path, manifest_data: dict[str, Any]) -> None:
         (lambda data: data["detector"].update(kind="yunet"), r"detector\.model: add this key"),
         (lambda data: data["detector"].update(kind="retinaface"), r"detector\.score_threshold: add this key"),
         (lambda data: data["embedder"].update(alignment="arcface-0"), "embedder: .*side in pixels"),
+        (
+            lambda data: data["embedder"].update(norm_quality={"low": 7, "high": 7, "source": "x"}),
+            r"embedder\.norm_quality: .*high is 7\.0, not above low",
+        ),
         (lambda data: data["detector"].update(input_size=640.5), r"detector\.input_size: .*integer"),
         (lambda data: data["detector"].update(smallest_face=11), r"detector\.smallest_face: .*12"),
         (lambda data: data["detector"].update(score_thresholds=[0.5, 0.5]), r"detector\.score_thresholds"),

@@ -31,16 +31,19 @@ def enroll(
         jobs = _jobs(photographs, subject)
         client.get_gallery(gallery)
         enrolment = _Enrolment(client, gallery)
-        counts, failures = Counter[str](), []
+        counts, broken, failures = Counter[str](), Counter[str](), []
         try:
             for outcome in for_each(jobs, enrolment.enroll, "Enrolling"):
                 counts[outcome.answer or "failed"] += 1
+                broken.update(outcome.measures)
                 if outcome.error:
                     failures.append((outcome.item[1], outcome.error))
         except KeyboardInterrupt:
             errors_console.print("stopped; run the same command again to go on")
             raise typer.Exit(130) from None
     typer.echo(f"enrolled {counts['enrolled']}, already there {counts['skipped']}, failed {counts['failed']}")
+    if broken:
+        typer.echo(f"quality rules broken: {', '.join(f'{name} {count}' for name, count in broken.items())}")
     report_failures(failures)
 
 

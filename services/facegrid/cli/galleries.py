@@ -11,6 +11,7 @@ from rich.table import Table
 
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.output import AsJson, number, table, threshold_source
+from facegrid.cli.requirements import parse_requirements, show_requirement
 from facegrid.v1 import types_pb2 as pb
 
 gallery_app = typer.Typer(no_args_is_help=True, help="Make, list, show and delete galleries.")
@@ -29,10 +30,18 @@ def create_gallery(
     verify_threshold: Annotated[float | None, typer.Option(help="In the place of the pack's, 1:1.")] = None,
     identify_threshold: Annotated[float | None, typer.Option(help="In the place of the pack's, 1:N.")] = None,
     keep_photographs: Annotated[bool, typer.Option(help="Store the photographs of enrolments.")] = True,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="What a face must keep to be enrolled, as 'inter_eye_distance>=60'; repeat it.",
+        ),
+    ] = None,
     server: Server = "",
     data: Data = None,
 ) -> None:
     """Make an empty gallery."""
+    rules = parse_requirements(require or [])
     with connected(server, data) as client:
         gallery = client.create_gallery(
             name,
@@ -40,6 +49,7 @@ def create_gallery(
             verify_threshold=verify_threshold,
             identify_threshold=identify_threshold,
             keep_photographs=keep_photographs,
+            quality_rules=rules,
         )
     typer.echo(f"gallery {gallery.name} is bound to {gallery.template_version}")
 
@@ -76,7 +86,7 @@ def show_gallery(name: Name, as_json: AsJson = False, server: Server = "", data:
         return
     rows = Table(show_header=False)
     for key, value in shown.items():
-        rows.add_row(key, str(value))
+        rows.add_row(key, "\n".join(value) if isinstance(value, list) else str(value))
     Console().print(rows)
 
 
@@ -169,6 +179,7 @@ def _gallery_json(gallery: pb.Gallery) -> dict[str, object]:
         "identify_threshold": number(gallery.identify_threshold.value),
         "identify_threshold_source": threshold_source(gallery.identify_threshold),
         "keep_photographs": gallery.keep_photographs,
+        "quality_rules": [show_requirement(rule) for rule in gallery.quality_rules],
         "created": _time(gallery.create_time),
     }
 

@@ -30,12 +30,16 @@ errors_console = Console(stderr=True)
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[_Item, _Answer]):
-    """What became of one item: an answer, or an error's sentence and the field or file at fault."""
+    """What became of one item: an answer, or an error's sentence and what is at fault.
+
+    That is a field or file, and the measures whose quality rules are broken.
+    """
 
     item: _Item
     answer: _Answer | None
     error: str = ""
     field: str = ""
+    measures: Sequence[str] = ()
 
 
 class _RateColumn(ProgressColumn):
@@ -65,7 +69,8 @@ def _attempt(work: Callable[[_Item], _Answer], item: _Item) -> Outcome[_Item, _A
     try:
         return Outcome(item, work(item))
     except CallFailed as failure:
-        return Outcome(item, None, str(failure), failure.field)
+        measures = failure.metadata.get("measures", "").replace(",", " ").split()
+        return Outcome(item, None, str(failure), failure.field, measures)
     except OSError as error:
         return Outcome(item, None, error.strerror or str(error), str(error.filename))
 

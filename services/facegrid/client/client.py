@@ -121,6 +121,7 @@ class Client:
         verify_threshold: float | None = None,
         identify_threshold: float | None = None,
         keep_photographs: bool = True,
+        quality_rules: Sequence[pb.QualityRule] = (),
     ) -> pb.Gallery:
         """Make a gallery; thresholds that are None are the pack's."""
         request = gallery_pb.CreateGalleryRequest(
@@ -129,6 +130,7 @@ class Client:
             verify_threshold=verify_threshold,
             identify_threshold=identify_threshold,
             keep_photographs=keep_photographs,
+            quality_rules=quality_rules,
         )
         return self._call(self._galleries.CreateGallery, request).gallery
 

@@ -8,6 +8,7 @@ FacegridError
 │   ├── NoFaceFound
 │   ├── ManyFacesFound        several faces where exactly one was asked for
 │   ├── FaceTooSmall
+│   ├── QualityTooLow         a sample does not keep the gallery's quality rules
 │   ├── InvalidTemplate       wrong length, not finite, or not normalised
 │   └── MessageTooLarge
 ├── NotFound
@@ -35,6 +36,7 @@ ConfigurationError stands beside the tree: it is for whoever starts the program,
 Each leaf has a `reason`, which is the name of a value of `facegrid.v1.ErrorReason` without its prefix.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -43,19 +45,20 @@ class FacegridError(Exception):
 
     reason: ClassVar[str] = ""
 
-    def __init__(self, message: str, *, field: str = "") -> None:
-        """Keep the sentence for the client and the request field (dotted path) that is wrong."""
+    def __init__(self, message: str, *, field: str = "", metadata: Mapping[str, str] | None = None) -> None:
+        """Keep the sentence for the client, the field (dotted path) at fault, and figures for programs."""
         super().__init__(message)
         self.message = message
         self.field = field
+        self.metadata = dict(metadata or {})
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Survive a process border, the field included."""
-        return _rebuild, (type(self), self.message, self.field)
+        """Survive a process border, field and figures included."""
+        return _rebuild, (type(self), self.message, self.field, self.metadata)
 
 
-def _rebuild(kind: type[FacegridError], message: str, field: str) -> FacegridError:
-    return kind(message, field=field)
+def _rebuild(kind: type[FacegridError], message: str, field: str, metadata: dict[str, str]) -> FacegridError:
+    return kind(message, field=field, metadata=metadata)
 
 
 class ConfigurationError(Exception):
@@ -100,6 +103,12 @@ class FaceTooSmall(InvalidInput):
     """The faces found are smaller than the limit."""
 
     reason = "FACE_TOO_SMALL"
+
+
+class QualityTooLow(InvalidInput):
+    """A sample does not keep the gallery's quality rules, or is a template, which cannot be judged."""
+
+    reason = "QUALITY_TOO_LOW"
 
 
 class InvalidTemplate(InvalidInput):

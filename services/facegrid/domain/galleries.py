@@ -5,6 +5,7 @@ from datetime import datetime
 
 from facegrid.domain.faces import DetectedFace, Floats
 from facegrid.domain.packs import Thresholds
+from facegrid.domain.quality import QualityRule
 from facegrid.domain.templates import Template
 
 
@@ -24,6 +25,7 @@ class Gallery:
     keep_photographs: bool
     created: datetime
     key: bytes = field(repr=False)
+    quality_rules: tuple[QualityRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,20 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class NormQuality:
+    """The norms of templates that tell nothing of their person (`low`) and of good ones (`high`)."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Pack:
     """A detector and an embedder that belong together.
 
     `template_version` changes with the weights, the input contract, the alignment and the centre.
-    `dimension` is the length of a template in numbers.
+    `dimension` is the length of a template in numbers. `norm_quality` is None where a template's norm
+    tells nothing of the face's quality.
     """
 
     name: str
@@ -41,3 +50,4 @@ class Pack:
     dimension: int
     alignment: str
     thresholds: Thresholds
+    norm_quality: NormQuality | None = None

@@ -15,6 +15,7 @@ from facegrid.domain.errors import InvalidField
 from facegrid.domain.faces import Box, DetectedFace, FaceSelection
 from facegrid.domain.names import check_name
 from facegrid.domain.packs import Threshold, ThresholdSource
+from facegrid.domain.quality import QualityRule
 from facegrid.domain.templates import SentTemplate, Template
 from facegrid.identity.enroll import EnrollMode
 from facegrid.v1 import identity_service_pb2 as identity_pb
@@ -104,6 +105,18 @@ def source_of(sample: pb.Sample, field: str) -> bytes | SentTemplate:
 def sources_of(samples: Iterable[pb.Sample], field: str) -> list[bytes | SentTemplate]:
     """Return the photographs or templates of several samples."""
     return [source_of(sample, f"{field}[{number}]") for number, sample in enumerate(samples)]
+
+
+def quality_rules_of(sent: Iterable[pb.QualityRule]) -> list[QualityRule]:
+    """Return a gallery's rules, not yet checked."""
+    return [
+        QualityRule(
+            rule.measure,
+            rule.minimum if rule.HasField("minimum") else None,
+            rule.maximum if rule.HasField("maximum") else None,
+        )
+        for rule in sent
+    ]
 
 
 def face_to_proto(face: DetectedFace) -> pb.DetectedFace:

@@ -39,6 +39,7 @@ class GalleryServicer(GalleryServiceServicer):
             if request.HasField("identify_threshold")
             else None,
             keep_photographs=request.keep_photographs if request.HasField("keep_photographs") else True,
+            quality_rules=convert.quality_rules_of(request.quality_rules),
         )
         return pb.CreateGalleryResponse(gallery=_status_to_proto(status))
 
@@ -121,6 +122,9 @@ def _gallery_to_proto(gallery: Gallery) -> types_pb2.Gallery:
         identify_threshold=convert.threshold_to_proto(gallery.thresholds.identify),
         keep_photographs=gallery.keep_photographs,
         create_time=convert.time_to_proto(gallery.created),
+        quality_rules=[
+            types_pb2.QualityRule(measure=rule.measure, **rule.limits) for rule in gallery.quality_rules
+        ],
     )
 
 

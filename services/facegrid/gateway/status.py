@@ -31,7 +31,9 @@ def status_code(error: FacegridError) -> grpc.StatusCode:
 
 def rich_status(error: FacegridError) -> status_pb2.Status:
     """Return the status with ErrorInfo, and BadRequest or RetryInfo where they say more."""
-    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN)]
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=error.metadata)
+    ]
     if error.field:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))

@@ -19,6 +19,7 @@ from facegrid.domain.errors import (
 from facegrid.domain.faces import FaceSelection
 from facegrid.domain.galleries import Encounter, Gallery, Sample, Subject
 from facegrid.domain.names import check_name
+from facegrid.domain.quality import check_quality
 from facegrid.domain.templates import SentTemplate
 from facegrid.identity.extract import Extract, Extraction, one_face_only
 from facegrid.identity.galleries import Galleries
@@ -70,7 +71,7 @@ class Enroll:
     ) -> Enrolled:
         """Store one encounter; it is durable and searched when this returns.
 
-        Raises SubjectExists, RequestIdReused, EncounterDeleted and the errors of extraction.
+        Raises QualityTooLow, SubjectExists, RequestIdReused, EncounterDeleted and the errors of extraction.
         """
         if subject_id:
             check_name(subject_id, "subject_id")
@@ -102,6 +103,7 @@ class Enroll:
             encounter = _find(subject, encounter_id)
             if encounter is None:
                 _check_mode(claim, mode, subject, subject_id)
+                _check_samples(gallery, extractions)
                 await self._records.claim(gallery, encounter_id, call)
                 replaced = subject.encounters if subject and mode is EnrollMode.REPLACE else ()
                 encounter = Encounter(
@@ -145,6 +147,11 @@ def _check_mode(claim: Claim, mode: EnrollMode, subject: Subject | None, subject
             f"subject {subject_id} exists; use mode ADD for another encounter, REPLACE for a new start",
             field="subject_id",
         )
+
+
+def _check_samples(gallery: Gallery, extractions: list[Extraction]) -> None:
+    for place, extraction in enumerate(extractions):
+        check_quality(extraction.faces[0].face, gallery.quality_rules, f"samples[{place}]")
 
 
 def _sample(extraction: Extraction, gallery: Gallery) -> Sample:

@@ -11,6 +11,7 @@ import numpy as np
 from facegrid.domain.errors import FacegridError, InvalidField
 from facegrid.domain.faces import DetectedFace, Detection, FaceSelection, select_faces
 from facegrid.domain.packs import Pack
+from facegrid.domain.quality import template_norm_measures
 from facegrid.domain.templates import SentTemplate, Template, template_from_client
 from facegrid.identity.ports import Detector, Embedder, Packs
 
@@ -70,10 +71,7 @@ class Extract:
         templates = await self._embedder.embed(crops, pack.name)
         embedded = time.perf_counter()
         return Extraction(
-            [
-                ExtractedFace(replace(face, crops={}), template)
-                for face, template in zip(faces, templates, strict=True)
-            ],
+            [_extracted(face, template, pack) for face, template in zip(faces, templates, strict=True)],
             photograph,
             1000 * (detected - start),
             1000 * (embedded - detected),
@@ -106,6 +104,11 @@ class Extract:
             for number, source in enumerate(sources)
         ]
         return await asyncio.gather(*jobs)
+
+
+def _extracted(face: DetectedFace, template: Template, pack: Pack) -> ExtractedFace:
+    quality = (*face.quality, *template_norm_measures(template.norm, pack))
+    return ExtractedFace(replace(face, quality=quality, crops={}), template)
 
 
 @contextmanager

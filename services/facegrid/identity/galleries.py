@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from facegrid.domain.galleries import Gallery
 from facegrid.domain.matching import check_threshold
 from facegrid.domain.names import check_name
 from facegrid.domain.packs import Pack, Threshold, Thresholds, ThresholdSource
+from facegrid.domain.quality import QualityRule, check_quality_rules
 from facegrid.identity.extract import Extract
 from facegrid.identity.ports import GalleryRecords
 from facegrid.identity.projection import Projection
@@ -45,6 +46,7 @@ class Galleries:
         verify_threshold: float | None,
         identify_threshold: float | None,
         keep_photographs: bool,
+        quality_rules: Sequence[QualityRule] = (),
     ) -> GalleryStatus:
         """Make an empty gallery. Raises InvalidField, GalleryExists, PackNotFound and RequestIdReused."""
         pack = self._extract.pack(pack_name)
@@ -61,6 +63,7 @@ class Galleries:
             keep_photographs=keep_photographs,
             created=datetime.now(UTC),
             key=secrets.token_bytes(32),
+            quality_rules=check_quality_rules(quality_rules, pack),
         )
         return await self._status(await asyncio.shield(self._records.create_gallery(gallery, call)), call)
 

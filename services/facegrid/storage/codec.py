@@ -11,6 +11,7 @@ import numpy as np
 from facegrid.domain.faces import Box, DetectedFace, Floats, QualityMeasure
 from facegrid.domain.galleries import Encounter, Gallery, Sample
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
+from facegrid.domain.quality import QualityRule
 from facegrid.domain.templates import Template
 from facegrid.storage.objects import ObjectStore, UnreadableObject
 
@@ -54,6 +55,7 @@ def gallery_form(gallery: Gallery) -> dict[str, Any]:
         "keep_photographs": gallery.keep_photographs,
         "created": gallery.created.isoformat(),
         "key": gallery.key.hex(),
+        "quality_rules": [asdict(rule) for rule in gallery.quality_rules],
     }
 
 
@@ -71,6 +73,7 @@ def parse_gallery(form: Form) -> Gallery:
         keep_photographs=form["keep_photographs"],
         created=datetime.fromisoformat(form["created"]),
         key=bytes.fromhex(form["key"]),
+        quality_rules=tuple(QualityRule(**rule) for rule in form.get("quality_rules", [])),
     )
 
 

@@ -78,6 +78,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: something of the server, such as a model pack, must be mended first; its log says
     what, under the request id.
     """
+    ERROR_REASON_QUALITY_TOO_LOW: _ErrorReason.ValueType  # 28
+    """INVALID_ARGUMENT: a photograph does not keep the gallery's quality rules, or a template comes to a gallery
+    that has some. For a photograph, ErrorInfo.metadata has "measures", the names of the measures whose rules
+    are broken, separated by commas, and for each of them NAME_value ("nan" where it was not measured) with
+    NAME_minimum, NAME_maximum or both.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed; the comment gives the status code that comes with it."""
@@ -135,5 +141,11 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 24
 ERROR_REASON_MISCONFIGURED: ErrorReason.ValueType  # 25
 """FAILED_PRECONDITION: something of the server, such as a model pack, must be mended first; its log says
 what, under the request id.
+"""
+ERROR_REASON_QUALITY_TOO_LOW: ErrorReason.ValueType  # 28
+"""INVALID_ARGUMENT: a photograph does not keep the gallery's quality rules, or a template comes to a gallery
+that has some. For a photograph, ErrorInfo.metadata has "measures", the names of the measures whose rules
+are broken, separated by commas, and for each of them NAME_value ("nan" where it was not measured) with
+NAME_minimum, NAME_maximum or both.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

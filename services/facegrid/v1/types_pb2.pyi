@@ -243,7 +243,13 @@ class QualityMeasure(_message.Message):
     COMPONENT_FIELD_NUMBER: _builtins.int
     ALGORITHM_FIELD_NUMBER: _builtins.int
     measure: _builtins.str
-    """measure is its name, such as "inter_eye_distance"."""
+    """measure is its name: inter_eye_distance (pixels), face_area_ratio (share of the photograph, 0 to 1),
+    face_in_frame (share of the box that is shown, 0 to 1), yaw (degrees, exact to some 10, positive to the
+    picture's right), roll (degrees, clockwise), sharpness (from 0), contrast, luminance,
+    luminance_uniformity (0 to 1), under_exposure, over_exposure (shares of the face, 0 to 1),
+    detection_score (0 to 1), facegrid_quality (0 to 100, over all of these); template_norm (from 0) comes
+    with templates of a pack whose norms tell quality.
+    """
     value: _builtins.float
     """value is the native value, in the measure's own unit."""
     component: _builtins.float
@@ -265,6 +271,46 @@ class QualityMeasure(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QualityMeasure: _TypeAlias = QualityMeasure  # noqa: Y015
+
+@_typing.final
+class QualityRule(_message.Message):
+    """QualityRule is what a gallery asks of one measure of each face that is enrolled; it has one limit at least.
+    A gallery with rules takes no templates, only photographs: of a template nothing can be measured, and what a
+    client says of it is a claim that whoever answers for the gallery cannot check.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEASURE_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
+    measure: _builtins.str
+    """measure is a name of QualityMeasure.measure, once in a gallery."""
+    minimum: _builtins.float
+    """minimum is the lowest native value, in the measure's unit."""
+    maximum: _builtins.float
+    """maximum is the highest native value, in the measure's unit."""
+    def __init__(
+        self,
+        *,
+        measure: _builtins.str = ...,
+        minimum: _builtins.float | None = ...,
+        maximum: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "measure", b"measure", "minimum", b"minimum"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__maximum: _TypeAlias = _typing.Literal["maximum"]  # noqa: Y015
+    _WhichOneofArgType__maximum: _TypeAlias = _typing.Literal["_maximum", b"_maximum"]  # noqa: Y015
+    _WhichOneofReturnType__minimum: _TypeAlias = _typing.Literal["minimum"]  # noqa: Y015
+    _WhichOneofArgType__minimum: _TypeAlias = _typing.Literal["_minimum", b"_minimum"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__maximum) -> _WhichOneofReturnType__maximum | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum) -> _WhichOneofReturnType__minimum | None: ...
+
+Global___QualityRule: _TypeAlias = QualityRule  # noqa: Y015
 
 @_typing.final
 class DetectedFace(_message.Message):
@@ -485,6 +531,7 @@ class Gallery(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     SUBJECT_COUNT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    QUALITY_RULES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is 1 to 128 of A-Z a-z 0-9 . _ - and begins with a letter or digit."""
     pack: _builtins.str
@@ -509,6 +556,10 @@ class Gallery(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """create_time is when it was made."""
 
+    @_builtins.property
+    def quality_rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___QualityRule]:
+        """quality_rules are what a face must keep to be enrolled; probes are not held against them."""
+
     def __init__(
         self,
         *,
@@ -521,10 +572,11 @@ class Gallery(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         subject_count: _builtins.int = ...,
         revision: _builtins.str = ...,
+        quality_rules: _abc.Iterable[Global___QualityRule] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "identify_threshold", b"identify_threshold", "verify_threshold", b"verify_threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "identify_threshold", b"identify_threshold", "keep_photographs", b"keep_photographs", "name", b"name", "pack", b"pack", "revision", b"revision", "subject_count", b"subject_count", "template_version", b"template_version", "verify_threshold", b"verify_threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "identify_threshold", b"identify_threshold", "keep_photographs", b"keep_photographs", "name", b"name", "pack", b"pack", "quality_rules", b"quality_rules", "revision", b"revision", "subject_count", b"subject_count", "template_version", b"template_version", "verify_threshold", b"verify_threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,7 +13,7 @@ from facegrid.domain.alignment import Alignment, alignment_named
 from facegrid.domain.errors import ConfigurationError, InvalidField
 from facegrid.domain.faces import Floats
 from facegrid.domain.names import check_name
-from facegrid.domain.packs import Pack, Threshold, Thresholds, ThresholdSource
+from facegrid.domain.packs import NormQuality, Pack, Threshold, Thresholds, ThresholdSource
 
 MANIFEST_FILE = "manifest.toml"
 
@@ -89,8 +89,22 @@ class CentreManifest(_Table):
     source: _Text
 
 
+class NormQualityManifest(_Table):
+    """The norms of templates that tell nothing of their person, and of good ones, with their measurement."""
+
+    low: Annotated[float, Field(ge=0)]
+    high: float
+    source: _Text
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.high <= self.low:
+            raise ValueError(f"high is {self.high}, not above low, {self.low}")
+        return self
+
+
 class EmbedderManifest(_Table):
-    """An ONNX embedder. Only `centre` may be left out."""
+    """An ONNX embedder. Only `centre` and `norm_quality` may be left out."""
 
     kind: Literal["onnx"]
     model: ModelFile
@@ -98,6 +112,7 @@ class EmbedderManifest(_Table):
     alignment: str
     dimension: Annotated[int, Field(ge=1)]
     centre: CentreManifest | None = None
+    norm_quality: NormQualityManifest | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -176,6 +191,7 @@ class Manifest(_Table):
     def pack(self) -> Pack:
         """What the rest of the system needs to know."""
         verify, identify = self.thresholds.verify.value, self.thresholds.identify.value
+        norm = self.embedder.norm_quality
         return Pack(
             name=self.name,
             template_version=self.template_version,
@@ -185,6 +201,7 @@ class Manifest(_Table):
                 Threshold(verify, ThresholdSource.PACK_DEFAULT),
                 Threshold(identify, ThresholdSource.PACK_DEFAULT),
             ),
+            norm_quality=NormQuality(norm.low, norm.high) if norm else None,
         )
 
 
