@@ -1,5 +1,9 @@
 """Galleries of record, without crashes."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from facegrid.domain.errors import GalleryExists, GalleryNotFound, RequestIdReused
@@ -15,6 +19,18 @@ async def test_a_gallery_is_read_as_it_was_made(records: StoredRecords) -> None:
     made = await records.create_gallery(make_gallery(), CREATE)
     assert made == make_gallery()
     assert await records.gallery("staff") == made
+
+
+async def test_a_gallery_of_an_older_release_allows_no_attribute(
+    tmp_path: Path, records: StoredRecords, gallery: Gallery
+) -> None:
+    """A record without attributes is read as one that lists none."""
+    assert gallery.attributes
+    (record,) = tmp_path.rglob("gallery.json")
+    form = json.loads(record.read_bytes())
+    del form["attributes"]
+    record.write_text(json.dumps(form))
+    assert await records.gallery("staff") == replace(gallery, attributes=())
 
 
 async def test_a_repeated_creation_returns_the_gallery_that_the_first_made(

@@ -113,6 +113,21 @@ class Client:
         )
         return self._call(self._faces.Compare, request)
 
+    def analyze(
+        self,
+        photograph: bytes,
+        attributes: Sequence[pb.Attribute.ValueType],
+        *,
+        faces: pb.FaceSelection.ValueType = pb.FACE_SELECTION_EXACTLY_ONE,
+        pack: str = "",
+        gallery: str = "",
+    ) -> face_pb.AnalyzeResponse:
+        """Read attributes of each face that is meant, as the server or the gallery allows."""
+        request = face_pb.AnalyzeRequest(
+            photograph=photograph, attributes=attributes, faces=faces, pack=pack, gallery=gallery
+        )
+        return self._call(self._faces.Analyze, request)
+
     def create_gallery(
         self,
         name: str,
@@ -121,6 +136,7 @@ class Client:
         verify_threshold: float | None = None,
         identify_threshold: float | None = None,
         keep_photographs: bool = True,
+        attributes: Sequence[pb.Attribute.ValueType] = (),
     ) -> pb.Gallery:
         """Make a gallery; thresholds that are None are the pack's."""
         request = gallery_pb.CreateGalleryRequest(
@@ -129,6 +145,7 @@ class Client:
             verify_threshold=verify_threshold,
             identify_threshold=identify_threshold,
             keep_photographs=keep_photographs,
+            attributes=attributes,
         )
         return self._call(self._galleries.CreateGallery, request).gallery
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from facegrid.domain.attributes import Attribute
 from facegrid.domain.faces import DetectedFace, Floats
 from facegrid.domain.packs import Thresholds
 from facegrid.domain.templates import Template
@@ -12,7 +13,8 @@ from facegrid.domain.templates import Template
 class Gallery:
     """A gallery's settings. `gallery_id` is random, so that one made again under a name inherits nothing.
 
-    `key` keys the hashes under which its subjects are stored; it never leaves the store.
+    `key` keys the hashes under which its subjects are stored; it never leaves the store. `attributes` are
+    those that may be read in its name.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Gallery:
     keep_photographs: bool
     created: datetime
     key: bytes = field(repr=False)
+    attributes: tuple[Attribute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class GalleryServicer(GalleryServiceServicer):
             if request.HasField("identify_threshold")
             else None,
             keep_photographs=request.keep_photographs if request.HasField("keep_photographs") else True,
+            attributes=convert.attributes_of(request.attributes),
         )
         return pb.CreateGalleryResponse(gallery=_status_to_proto(status))
 
@@ -121,6 +122,7 @@ def _gallery_to_proto(gallery: Gallery) -> types_pb2.Gallery:
         identify_threshold=convert.threshold_to_proto(gallery.thresholds.identify),
         keep_photographs=gallery.keep_photographs,
         create_time=convert.time_to_proto(gallery.created),
+        attributes=convert.attributes_to_proto(gallery.attributes),
     )
 
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from facegrid.domain.attributes import Attribute
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import GalleryNotFound, InvalidField, PackChanged, PackNotFound, PackNotInstalled
 from facegrid.domain.galleries import Gallery
@@ -45,6 +46,7 @@ class Galleries:
         verify_threshold: float | None,
         identify_threshold: float | None,
         keep_photographs: bool,
+        attributes: Sequence[Attribute] = (),
     ) -> GalleryStatus:
         """Make an empty gallery. Raises InvalidField, GalleryExists, PackNotFound and RequestIdReused."""
         pack = self._extract.pack(pack_name)
@@ -61,6 +63,7 @@ class Galleries:
             keep_photographs=keep_photographs,
             created=datetime.now(UTC),
             key=secrets.token_bytes(32),
+            attributes=tuple(attributes),
         )
         return await self._status(await asyncio.shield(self._records.create_gallery(gallery, call)), call)
 

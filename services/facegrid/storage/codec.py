@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from facegrid.domain.attributes import Attribute
 from facegrid.domain.faces import Box, DetectedFace, Floats, QualityMeasure
 from facegrid.domain.galleries import Encounter, Gallery, Sample
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
@@ -54,6 +55,7 @@ def gallery_form(gallery: Gallery) -> dict[str, Any]:
         "keep_photographs": gallery.keep_photographs,
         "created": gallery.created.isoformat(),
         "key": gallery.key.hex(),
+        "attributes": [attribute.value for attribute in gallery.attributes],
     }
 
 
@@ -71,6 +73,7 @@ def parse_gallery(form: Form) -> Gallery:
         keep_photographs=form["keep_photographs"],
         created=datetime.fromisoformat(form["created"]),
         key=bytes.fromhex(form["key"]),
+        attributes=tuple(Attribute(name) for name in form.get("attributes", ())),
     )
 
 

@@ -78,6 +78,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: something of the server, such as a model pack, must be mended first; its log says
     what, under the request id.
     """
+    ERROR_REASON_ATTRIBUTE_NOT_ALLOWED: _ErrorReason.ValueType  # 26
+    """PERMISSION_DENIED: neither the server nor the gallery that the request names allows an attribute."""
+    ERROR_REASON_ATTRIBUTE_NOT_AVAILABLE: _ErrorReason.ValueType  # 27
+    """FAILED_PRECONDITION: the pack has no model that reads an attribute."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed; the comment gives the status code that comes with it."""
@@ -136,4 +140,8 @@ ERROR_REASON_MISCONFIGURED: ErrorReason.ValueType  # 25
 """FAILED_PRECONDITION: something of the server, such as a model pack, must be mended first; its log says
 what, under the request id.
 """
+ERROR_REASON_ATTRIBUTE_NOT_ALLOWED: ErrorReason.ValueType  # 26
+"""PERMISSION_DENIED: neither the server nor the gallery that the request names allows an attribute."""
+ERROR_REASON_ATTRIBUTE_NOT_AVAILABLE: ErrorReason.ValueType  # 27
+"""FAILED_PRECONDITION: the pack has no model that reads an attribute."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
