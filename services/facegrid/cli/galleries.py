@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 from rich.table import Table
 
+from facegrid.cli.attributes import ATTRIBUTES_HELP, attribute_names, attributes_named
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.output import AsJson, number, table, threshold_source
 from facegrid.v1 import types_pb2 as pb
@@ -29,6 +30,9 @@ def create_gallery(
     verify_threshold: Annotated[float | None, typer.Option(help="In the place of the pack's, 1:1.")] = None,
     identify_threshold: Annotated[float | None, typer.Option(help="In the place of the pack's, 1:N.")] = None,
     keep_photographs: Annotated[bool, typer.Option(help="Store the photographs of enrolments.")] = True,
+    attributes: Annotated[
+        str, typer.Option(metavar="NAMES", help=f"What analyze may read. {ATTRIBUTES_HELP}")
+    ] = "",
     server: Server = "",
     data: Data = None,
 ) -> None:
@@ -40,6 +44,7 @@ def create_gallery(
             verify_threshold=verify_threshold,
             identify_threshold=identify_threshold,
             keep_photographs=keep_photographs,
+            attributes=attributes_named(attributes),
         )
     typer.echo(f"gallery {gallery.name} is bound to {gallery.template_version}")
 
@@ -169,6 +174,7 @@ def _gallery_json(gallery: pb.Gallery) -> dict[str, object]:
         "identify_threshold": number(gallery.identify_threshold.value),
         "identify_threshold_source": threshold_source(gallery.identify_threshold),
         "keep_photographs": gallery.keep_photographs,
+        "attributes": attribute_names(list(gallery.attributes)),
         "created": _time(gallery.create_time),
     }
 
