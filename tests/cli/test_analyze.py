@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from facegrid.cli.analyze import _ReadFace
 from facegrid.cli.main import app
+from facegrid.v1.face_service_pb2 import FaceAttributes
+from facegrid.v1.types_pb2 import DetectedFace
 from seeded import write_table
 
 Run = Callable[..., Result]
@@ -118,6 +121,16 @@ def test_setting_that_names_no_attribute(run: Run, photograph: Path, monkeypatch
     refused = run("analyze", photograph, "--attributes", "age", code=1)
     assert "FACEGRID_ATTRIBUTES is 'age,height'" in refused.stderr
     assert "gender_presentation" in refused.stderr
+
+
+def test_words_of_a_mask() -> None:
+    """The probability of a mask has its words in the table and in the picture."""
+    read = _ReadFace(DetectedFace(), FaceAttributes(mask=0.25))
+    assert (read.label, read.cells(), read.as_json()["attributes"]) == (
+        "mask 0.25",
+        ["mask 0.25"],
+        {"mask": 0.25},
+    )
 
 
 def test_models_list_says_what_a_pack_reads(run: Run) -> None:

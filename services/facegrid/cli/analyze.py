@@ -31,8 +31,8 @@ class _ReadFace:
 
     @property
     def label(self) -> str:
-        """What was read, but for the landmarks."""
-        return ", ".join(self._words()) or f"face {self.face.detection_score:.2f}"
+        """What was read, in few letters: there may be a crowd."""
+        return " ".join(short for short, _ in self._words()) or f"face {self.face.detection_score:.2f}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the face as an object of `--json`."""
@@ -41,19 +41,22 @@ class _ReadFace:
     def cells(self) -> list[str]:
         """Return the words, and how many landmarks there are."""
         points = len(self.points)
-        return [", ".join([*self._words(), *([f"{points} landmarks"] if points else [])])]
+        words = [long for _, long in self._words()]
+        return [", ".join([*words, *([f"{points} landmarks"] if points else [])])]
 
-    def _words(self) -> list[str]:
+    def _words(self) -> list[tuple[str, str]]:
+        """Return each attribute in short and in long."""
         read, words = self.attributes, []
         if read.HasField("age"):
-            words.append(f"{read.age:.0f} years")
+            words.append((f"{read.age:.0f}y", f"{read.age:.0f} years"))
         if read.HasField("gender_presentation"):
-            words.append(_likelier(read.gender_presentation))
+            name = _likelier(read.gender_presentation)
+            words.append((name[0], name))
         if read.HasField("pose"):
-            pose = read.pose
-            words.append(f"pitch {pose.pitch:.0f}°, yaw {pose.yaw:.0f}°, roll {pose.roll:.0f}°")
+            pitch, yaw, roll = (f"{angle:.0f}°" for angle in (read.pose.pitch, read.pose.yaw, read.pose.roll))
+            words.append((f"{pitch}/{yaw}/{roll}", f"pitch {pitch}, yaw {yaw}, roll {roll}"))
         if read.HasField("mask"):
-            words.append(f"mask {read.mask:.2f}")
+            words.append((f"mask {read.mask:.2f}",) * 2)
         return words
 
 

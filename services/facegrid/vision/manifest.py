@@ -1,4 +1,4 @@
-"""The manifest of a model pack: every key is needed, none may be unknown, and errors say which it is."""
+"""The manifest of a model pack: keys without a default are needed, none may be unknown, errors say which."""
 
 import hashlib
 import json
@@ -110,7 +110,7 @@ class CentreManifest(_Table):
 
 
 class EmbedderManifest(_Table):
-    """An ONNX embedder. Only `centre` may be left out."""
+    """An ONNX embedder."""
 
     kind: Literal["onnx"]
     model: ModelFile
