@@ -1,7 +1,7 @@
 """Attribute models of InsightFace's shapes give what insightface 2.1 gives."""
 
 import warnings
-from dataclasses import astuple, replace
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from facegrid.domain.attributes import Attribute, FaceAttributes, GenderPresentation
+from facegrid.domain.attributes import Attribute, FaceAttributes, GenderPresentation, Pose
 from facegrid.domain.faces import Box, DetectedFace
 from facegrid.vision import landmarks
 from facegrid.vision.align import cut
@@ -148,6 +148,24 @@ ATTRIBUTES = {
 }
 
 
+@pytest.mark.parametrize("kind", MODELS)
+def test_faces_of_one_batch(tmp_path: Path, pixels: NDArray[np.uint8], kind: str) -> None:
+    """What is read of a face does not depend on the faces that are read with it."""
+    model = load(write_table(tmp_path / "m.onnx", SIDES[kind], MODELS[kind].length))
+    faces = [seen(pixels, box, SIDES[kind]) for box in BOXES]
+    for face, together in zip(faces, model.read(faces), strict=True):
+        (alone,) = model.read([face])
+        for name in NAMES:
+            one, other = (_numbers(getattr(read, name)) for read in (together, alone))
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, Pose | GenderPresentation):
+        return astuple(value)
+    return [] if value is None else value
+
+
 class FixedRow:
     """A session that says the same of every face."""
 
@@ -217,6 +235,11 @@ def test_model_of_another_length() -> None:
     """A file that is of another kind than its manifest says is refused."""
     with pytest.raises(PackError, match=r"^m\.onnx has outputs of shape .*212.* one of 3309 numbers"):
         Landmarks68Model(FixedRow(np.zeros(212)), manifest("landmark_3d_68", 192, 0.0, 1.0))
+
+
+def test_names_of_attributes() -> None:
+    """Each attribute names a field, and each field is an attribute."""
+    assert [field.name for field in fields(FaceAttributes)] == NAMES
 
 
 def test_what_is_not_wanted_is_left_out() -> None:
