@@ -16,7 +16,8 @@ from facegrid.cli.analyze import _ReadFace
 from facegrid.cli.main import app
 from facegrid.v1.face_service_pb2 import FaceAttributes
 from facegrid.v1.types_pb2 import DetectedFace
-from seeded import write_table
+from releases import zipped
+from seeded import write_maps, write_table
 
 Run = Callable[..., Result]
 FILES = {"genderage": (96, 3), "landmark_2d_106": (192, 212), "landmark_3d_68": (192, 3309)}
@@ -138,6 +139,21 @@ def test_models_list_says_what_a_pack_reads(run: Run) -> None:
     (pack,) = _lines(run("models", "list", "--json"))
     assert sorted(pack["attributes"]) == sorted(ALL[:-1])
     assert run("models", "verify").stdout.count(": ok") == 7
+
+
+def test_an_installed_pack_keeps_its_models_of_attributes(run: Run, tmp_path: Path) -> None:
+    """An archive of InsightFace's five models makes a pack that reads what they read, and finds masks."""
+    given, packs = tmp_path / "given", tmp_path / "packs"
+    given.mkdir()
+    write_maps(given / "det.onnx", side=64, masks=True)
+    write_table(given / "rec.onnx", 112, 64)
+    for kind, (side, length) in FILES.items():
+        write_table(given / f"{kind}.onnx", side, length)
+    archive = tmp_path / "buffalo_l.zip"
+    archive.write_bytes(zipped({path.name: path.read_bytes() for path in given.iterdir()}))
+    run("models", "install", "buffalo_l", "--accept-licence", "--file", archive, "--models", packs)
+    (pack,) = _lines(run("models", "list", "--json", "--models", packs))
+    assert sorted(pack["attributes"]) == sorted(ALL)
 
 
 def _lines(result: Result) -> list[dict[str, Any]]:
