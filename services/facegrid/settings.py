@@ -24,6 +24,9 @@ class Settings(BaseSettings):
     milvus: str = Field(default="", description="index in Milvus: a path is Milvus Lite, an URL a server")
     milvus_token: SecretStr = Field(default=SecretStr(""), description="user:password or API key")
     smallest_face_px: float = Field(default=20, gt=0, description="smaller faces are never used")
+    attributes: str = Field(
+        default="", description="attributes that any request may ask for, with commas between; or all"
+    )
     max_photograph_bytes: int = Field(default=20 * _MIB, gt=0)
     max_photograph_pixels: int = Field(
         default=64_000_000, gt=0, le=178_956_970, description="Pillow's own bound"

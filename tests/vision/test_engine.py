@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facegrid.domain.attributes import Attribute, FaceAttributes, Pose
 from facegrid.domain.errors import InvalidPhotograph, PackNotFound, PhotographTooLarge
 from facegrid.domain.faces import DetectedFace, Detection, Pixels
 from facegrid.vision.decode import PhotographLimits
@@ -105,6 +106,43 @@ async def test_bad_crop_fails_alone(engine: VisionEngine) -> None:
     assert isinstance(outcomes[0], list)
     assert len(outcomes[0]) == 3
     assert isinstance(outcomes[1], Exception)
+
+
+class CountingModel:
+    """Reads an age off each face's place, and keeps the sizes of the batches that it was given."""
+
+    def __init__(self) -> None:
+        """Start with no batch seen."""
+        self.batches: list[int] = []
+
+    def read(self, faces: Sequence[DetectedFace]) -> list[FaceAttributes]:
+        """Read the age."""
+        self.batches.append(len(faces))
+        return [FaceAttributes(age=face.box.x, pose=Pose(1, 2, 3)) for face in faces]
+
+
+async def test_attributes(open_pack_root: Path, six_people: bytes) -> None:
+    """The faces of a photograph share a run of each model that is needed, and keep their order."""
+    engine = VisionEngine(PackFolder(open_pack_root), PhotographLimits(), workers=2)
+    await engine.warm("open")
+    models = {kind: CountingModel() for kind in ("genderage", "landmark_2d_106", "landmark_3d_68")}
+    engine._loaded["open"] = replace(engine._loaded["open"], attributes=models)
+    faces = (await engine.detect(six_people, "open", ["box-96"])).faces
+    assert {face.crops["box-96"].shape for face in faces} == {(96, 96, 3)}
+    read = await engine.read(faces, "open", [Attribute.AGE])
+    assert [one.age for one in read] == [face.box.x for face in faces]
+    assert [one.pose for one in read] == [None] * 6
+    assert {kind: model.batches for kind, model in models.items()} == {
+        "genderage": [6],
+        "landmark_2d_106": [],
+        "landmark_3d_68": [],
+    }
+    masked = [replace(face, mask=0.5) for face in faces[:2]]
+    assert [one.mask for one in await engine.read(masked, "open", [Attribute.MASK])] == [0.5, 0.5]
+    assert sum(len(model.batches) for model in models.values()) == 1
+    with pytest.raises(PackNotFound):
+        await engine.read(faces, "other", [Attribute.AGE])
+    engine.close()
 
 
 async def test_pack_is_loaded_once(open_pack_root: Path, six_people: bytes) -> None:

@@ -20,10 +20,13 @@ FacegridError
 │   ├── GalleryExists
 │   ├── SubjectExists
 │   └── RequestIdReused
+├── NotPermitted          nobody allowed it
+│   └── AttributeNotAllowed   neither the server nor the gallery allows an attribute
 ├── WrongState            the request is right, the system's state does not allow it
 │   ├── TemplateVersionMismatch
 │   ├── PackChanged           the gallery is bound to another version of its pack
 │   ├── PackNotInstalled      the gallery is bound to a pack that this server does not hold
+│   ├── AttributeNotAvailable the pack has no model that reads an attribute
 │   └── EncounterDeleted      a request id whose encounter was deleted
 ├── Unavailable           the same request may succeed later
 │   ├── IndexLoading
@@ -173,6 +176,16 @@ class RequestIdReused(Conflict):
     reason = "REQUEST_ID_REUSED"
 
 
+class NotPermitted(FacegridError):
+    """Nobody allowed what the request asks for."""
+
+
+class AttributeNotAllowed(NotPermitted):
+    """Neither the server nor the gallery allows an attribute."""
+
+    reason = "ATTRIBUTE_NOT_ALLOWED"
+
+
 class WrongState(FacegridError):
     """The request is right, but the state of the system does not allow it."""
 
@@ -193,6 +206,12 @@ class PackNotInstalled(WrongState):
     """The gallery is bound to a pack that this server does not hold."""
 
     reason = "PACK_NOT_INSTALLED"
+
+
+class AttributeNotAvailable(WrongState):
+    """The pack has no model that reads an attribute."""
+
+    reason = "ATTRIBUTE_NOT_AVAILABLE"
 
 
 class EncounterDeleted(WrongState):

@@ -3,11 +3,13 @@
 import os
 from dataclasses import dataclass
 
+from facegrid.domain.attributes import Attribute
 from facegrid.domain.errors import ConfigurationError, PackNotFound, Unavailable
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.server import GatewayServer, Servicers
+from facegrid.identity.analyze import Analyze
 from facegrid.identity.compare import Compare
 from facegrid.identity.enroll import Enroll
 from facegrid.identity.extract import Extract
@@ -81,7 +83,9 @@ def build_application(settings: Settings) -> Application:
     projection, locks = Projection(records, index), SubjectLocks()
     galleries = Galleries(records, projection, extract)
     servicers = Servicers(
-        FaceServicer(extract, Compare(extract)),
+        FaceServicer(
+            extract, Compare(extract), Analyze(galleries, extract, engine, _allowed(settings.attributes))
+        ),
         GalleryServicer(galleries, Subjects(galleries, records, projection, locks)),
         IdentityServicer(
             Enroll(galleries, extract, records, projection, locks),
@@ -91,6 +95,18 @@ def build_application(settings: Settings) -> Application:
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
     return Application(server, galleries, engine, records, index, settings.pack)
+
+
+def _allowed(names: str) -> list[Attribute]:
+    if names == "all":
+        return list(Attribute)
+    try:
+        return [Attribute(name.strip()) for name in names.split(",") if name.strip()]
+    except ValueError:
+        known = ", ".join(attribute.value for attribute in Attribute)
+        raise ConfigurationError(
+            f"FACEGRID_ATTRIBUTES is {names!r}; set it to 'all', or to some of: {known}"
+        ) from None
 
 
 def _index(settings: Settings) -> Index:

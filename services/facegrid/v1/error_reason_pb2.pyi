@@ -78,6 +78,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: something of the server, such as a model pack, must be mended first; its log says
     what, under the request id.
     """
+    ERROR_REASON_ATTRIBUTE_NOT_ALLOWED: _ErrorReason.ValueType  # 26
+    """PERMISSION_DENIED: neither the server nor the gallery that the request names allows an attribute."""
+    ERROR_REASON_ATTRIBUTE_NOT_AVAILABLE: _ErrorReason.ValueType  # 27
+    """FAILED_PRECONDITION: the pack has no model that reads an attribute."""
     ERROR_REASON_QUALITY_TOO_LOW: _ErrorReason.ValueType  # 28
     """INVALID_ARGUMENT: a photograph does not keep the gallery's quality rules, or a template comes to a gallery
     that has some. For a photograph, ErrorInfo.metadata has "measures", the names of the measures whose rules
@@ -142,6 +146,10 @@ ERROR_REASON_MISCONFIGURED: ErrorReason.ValueType  # 25
 """FAILED_PRECONDITION: something of the server, such as a model pack, must be mended first; its log says
 what, under the request id.
 """
+ERROR_REASON_ATTRIBUTE_NOT_ALLOWED: ErrorReason.ValueType  # 26
+"""PERMISSION_DENIED: neither the server nor the gallery that the request names allows an attribute."""
+ERROR_REASON_ATTRIBUTE_NOT_AVAILABLE: ErrorReason.ValueType  # 27
+"""FAILED_PRECONDITION: the pack has no model that reads an attribute."""
 ERROR_REASON_QUALITY_TOO_LOW: ErrorReason.ValueType  # 28
 """INVALID_ARGUMENT: a photograph does not keep the gallery's quality rules, or a template comes to a gallery
 that has some. For a photograph, ErrorInfo.metadata has "measures", the names of the measures whose rules

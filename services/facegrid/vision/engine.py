@@ -1,7 +1,7 @@
 """The vision layer behind the asynchronous ports of the use cases."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,15 +11,16 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from facegrid.domain.alignment import alignment_named
+from facegrid.domain.attributes import Attribute, FaceAttributes
 from facegrid.domain.errors import FacegridError
 from facegrid.domain.faces import DetectedFace, Detection, Pixels
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
-from facegrid.vision.align import align
+from facegrid.vision.align import cut
 from facegrid.vision.batching import MicroBatcher
 from facegrid.vision.decode import PhotographLimits, decode
 from facegrid.vision.detectors.contract import BatchDetector, FaceDetector
+from facegrid.vision.manifest import READ_BY_KIND
 from facegrid.vision.packs import LoadedPack, PackFolder
 from facegrid.vision.quality import measure_quality
 from facegrid.vision.session import cuda_is_used
@@ -34,6 +35,7 @@ class BatchLimits:
 
     detector: int
     embedder: int
+    attributes: int = 64  # a crowd's faces in one run, and 28 MB of input
     queue: int = 512  # sixteen calls of 32 photographs, the most that one call may bring
 
 
@@ -58,10 +60,11 @@ class _Batchers:
 
     detector: MicroBatcher[_Job, Detection]
     embedder: MicroBatcher[Pixels, Template]
+    attributes: Mapping[str, MicroBatcher[DetectedFace, FaceAttributes]]
 
 
 class VisionEngine:
-    """Detector, Embedder and Packs in one process.
+    """Detector, Embedder, AttributeReader and Packs in one process.
 
     Each pack is read once and loaded once, at its first use; changes on disk count after a restart.
     """
@@ -108,6 +111,19 @@ class VisionEngine:
         """
         return await self._gathered(pack).embedder(list(crops))
 
+    async def read(
+        self, faces: Sequence[DetectedFace], pack: str, attributes: Collection[Attribute]
+    ) -> list[FaceAttributes]:
+        """Return the attributes of each face, which carries a crop for each that the pack reads off one.
+
+        Only the models run that read one of them. Raises PackNotFound and Overloaded.
+        """
+        models = self._gathered(pack).attributes
+        kinds = [kind for kind, read in READ_BY_KIND.items() if not set(read).isdisjoint(attributes)]
+        readings = await asyncio.gather(*(models[kind](faces) for kind in kinds))
+        stated = [FaceAttributes(mask=face.mask) for face in faces]
+        return [FaceAttributes.joined(one, attributes) for one in zip(stated, *readings, strict=True)]
+
     def close(self) -> None:
         """Finish what runs and drop what waits."""
         self._threads.shutdown(cancel_futures=True)
@@ -115,9 +131,13 @@ class VisionEngine:
     def _gathered(self, name: str) -> _Batchers:
         if name not in self._batchers:
             self.pack(name)
-            detector = self._batcher(partial(self._detect, name), self._batches.detector)
             self._batchers[name] = _Batchers(
-                detector, self._batcher(partial(self._embed, name), self._batches.embedder)
+                self._batcher(partial(self._detect, name), self._batches.detector),
+                self._batcher(partial(self._embed, name), self._batches.embedder),
+                {
+                    kind: self._batcher(partial(self._read, name, kind), self._batches.attributes)
+                    for kind in READ_BY_KIND
+                },
             )
         return self._batchers[name]
 
@@ -128,6 +148,9 @@ class VisionEngine:
 
     def _embed(self, pack: str, crops: list[Pixels]) -> list[Template]:
         return self._load(pack).embedder.embed(np.stack(crops))
+
+    def _read(self, pack: str, kind: str, faces: list[DetectedFace]) -> list[FaceAttributes]:
+        return self._load(pack).attributes[kind].read(faces)
 
     def _detect(self, pack: str, jobs: list[_Job]) -> list[Detection | FacegridError]:
         detector = self._load(pack).detector
@@ -167,5 +190,5 @@ def _finished(face: DetectedFace, pixels: Pixels, alignments: Sequence[str]) -> 
     return replace(
         face,
         quality=measure_quality(pixels, face),
-        crops={name: align(pixels, face.landmarks, alignment_named(name)) for name in alignments},
+        crops={name: cut(pixels, face, name) for name in alignments},
     )
