@@ -1,6 +1,7 @@
 """The records of galleries and subjects: the ports' face of an object store, which blocks, in threads."""
 
 import asyncio
+import errno
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from itertools import islice
 from typing import ParamSpec, TypeVar
 
 from facegrid.domain.calls import Call
-from facegrid.domain.errors import StoreUnavailable
+from facegrid.domain.errors import StorageFull, StoreUnavailable
 from facegrid.domain.galleries import Encounter, Gallery, Subject, Tombstone
 from facegrid.identity.ports import Claim
 from facegrid.storage.galleries import StoredGalleries
@@ -18,6 +19,7 @@ from facegrid.storage.subjects import StoredSubjects, SubjectFolder
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _BATCH, _SUBJECTS_A_CALL = 500, 25
 
 
@@ -84,7 +86,7 @@ class StoredRecords:
         subjects = await self._of(gallery)
         try:
             await self._all(subjects.sample_writes(encounter, photographs))
-        except StoreUnavailable:
+        except (StoreUnavailable, StorageFull):
             await self._run(subjects.discard, encounter)
             raise
         await self._run(subjects.mark, encounter)
@@ -172,7 +174,9 @@ class StoredRecords:
                 self._pool, partial(call, *args, **kwargs)
             )
         except OSError as error:
-            raise StoreUnavailable("the object store is full or does not answer; retry later") from error
+            if error.errno in _FULL:
+                raise StorageFull("the object store is full; its operator must make room") from error
+            raise StoreUnavailable("the object store does not answer; retry later") from error
 
 
 def _value(result: T | BaseException) -> T:

@@ -78,6 +78,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: something of the server, such as a model pack, must be mended first; its log says
     what, under the request id.
     """
+    ERROR_REASON_STORAGE_FULL: _ErrorReason.ValueType  # 29
+    """RESOURCE_EXHAUSTED: the object store has no room, or no quota, left. Nothing was enrolled."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed; the comment gives the status code that comes with it."""
@@ -136,4 +138,6 @@ ERROR_REASON_MISCONFIGURED: ErrorReason.ValueType  # 25
 """FAILED_PRECONDITION: something of the server, such as a model pack, must be mended first; its log says
 what, under the request id.
 """
+ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 29
+"""RESOURCE_EXHAUSTED: the object store has no room, or no quota, left. Nothing was enrolled."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
