@@ -5,11 +5,14 @@ SHELL := /bin/bash
 
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv || echo .uv/bin/uv)
+MINIO := v0.0.0-20260212201848-7aac2a2c5b7c
+VERSITYGW := v1.8.0
+S3_SERVERS := .tools/minio-$(MINIO)/minio .tools/versitygw-$(VERSITYGW)/versitygw
 ACCELERATOR ?= cpu
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help demo test test-fast check proto bench install install-dev clean
+.PHONY: help demo test test-fast check proto tools bench install install-dev clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,7 +20,8 @@ help:  ## List the targets
 demo: install  ## Install, enrol people from real photographs, identify others, write annotated pictures
 	@UV="$(UV)" bash deploy/demo/demo.sh
 
-test: install-dev  ## Install and run all tests
+test: install-dev  ## Install and run all tests; where Go is, on S3 servers that it builds once (minutes)
+	@$(MAKE) --no-print-directory tools || echo "The tests on MinIO and versitygw are skipped."
 	$(RUN) pytest
 
 test-fast: install-dev  ## Run the tests that need no server: under a minute
@@ -42,6 +46,15 @@ ifdef CHECK
 	  || { echo "services/facegrid/v1 is not what protos/ gives: run make proto"; exit 1; }
 	@rm -r $(OUT)
 endif
+
+tools: $(S3_SERVERS)  ## Build the S3 servers that tests run on, MinIO and versitygw (needs Go)
+
+.tools/minio-%: PACKAGE = github.com/minio/minio@$(MINIO)
+.tools/versitygw-%: PACKAGE = github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
+$(S3_SERVERS):
+	@command -v go > /dev/null || { echo "Go is not here, which builds $(@F)"; exit 1; }
+	@echo "Building $(PACKAGE) (minutes, once)"
+	@GOBIN=$(abspath $(@D)) CGO_ENABLED=0 nice go install -trimpath -ldflags="-s -w" $(PACKAGE)
 
 bench: install-dev  ## Measure speed beside insightface, and what a search costs (set FACEGRID_TEST_ASSETS)
 	$(RUN) python loadtests/extract.py

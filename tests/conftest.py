@@ -15,7 +15,7 @@ from facegrid.storage.files import LocalObjectStore
 from facegrid.storage.objects import ObjectStore
 from facegrid.vision.convert.open_pack import build_open_pack
 from releases import GOOD, ReleaseServer, running
-from s3_servers import S3Server, running_s3
+from s3_servers import S3Server, folder_in_memory, make_server, running_s3
 from stores import MakeStore
 
 _numbers = itertools.count()
@@ -52,7 +52,8 @@ def s3_server() -> Iterator[Callable[[str], S3Server]]:
 
         def get(kind: str) -> S3Server:
             if kind not in servers:
-                servers[kind] = stack.enter_context(running_s3(kind))
+                server = make_server(kind, stack.enter_context(folder_in_memory()))
+                servers[kind] = stack.enter_context(running_s3(server))
             return servers[kind]
 
         yield get

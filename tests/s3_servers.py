@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -27,8 +27,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "facegrid-tests", "AWS_SECRET_ACCESS_KEY": "not-a-s
 class S3Server:
     """A server on a folder, on one port of loopback for all its lives."""
 
-    program: Path
-    flags: Sequence[str]
+    command: list[str | Path]
     environment: dict[str, str]
     port: int
     process: subprocess.Popen[bytes] | None = None
@@ -38,16 +37,17 @@ class S3Server:
         """Return the URL of the bucket `tests`, which the store may make."""
         return f"http://127.0.0.1:{self.port}/tests"
 
-    def store(self, prefix: str = "") -> S3ObjectStore:
-        """Return the store of a prefix of the bucket."""
-        store = S3ObjectStore(S3Location.parse(f"{self.url}/{prefix}"), connections=16)
+    def store(self, prefix: str = "", port: int = 0) -> S3ObjectStore:
+        """Return the store of a prefix of the bucket, which it makes; through a proxy's port, if given."""
+        url = f"http://127.0.0.1:{port or self.port}/tests/{prefix}"
+        store = S3ObjectStore(S3Location.parse(url), connections=16)
         store.make_bucket()
         return store
 
     def start(self) -> None:
         """Start it, and wait until it answers. The kernel kills it with the thread that started it."""
         self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", self.program, *self.flags],
+            ["setpriv", "--pdeathsig", "KILL", *self.command],
             env=os.environ | self.environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -57,7 +57,7 @@ class S3Server:
             if self._answers():
                 return
             time.sleep(0.05)
-        raise RuntimeError(f"{self.program.name} did not start on port {self.port}")
+        raise RuntimeError(f"{self.command[0]} did not start on port {self.port}")
 
     def kill(self) -> None:
         """End it as a power cut does."""
@@ -66,13 +66,10 @@ class S3Server:
             self.process.wait()
 
     def _answers(self) -> bool:
-        with suppress(OSError, HTTPException):
-            connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
-            try:
-                connection.request("GET", "/")
-                return connection.getresponse().status < 500
-            finally:
-                connection.close()
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
+        with suppress(OSError, HTTPException), closing(connection):
+            connection.request("GET", "/minio/health/live")
+            return connection.getresponse().status < 500
         return False
 
 
@@ -90,25 +87,40 @@ def make_server(kind: str, folder: Path) -> S3Server:
         flags = ["--port", address, "posix", "--sidecar", str(folder / "sidecar"), str(data)]
         (folder / "sidecar").mkdir()
         environment = {**keys, "HOME": str(folder)}
-    return S3Server(_program(kind), flags, environment, port)
+    return S3Server([_program(kind), *flags], environment, port)
 
 
 @contextmanager
-def running_s3(kind: str) -> Iterator[S3Server]:
-    """Run a server on an empty folder, in memory where there is room: its thousands of files go faster.
-
-    The environment's keys are those that it accepts.
-    """
+def folder_in_memory() -> Iterator[Path]:
+    """Make a folder, in memory where there is room: a server's thousands of files go faster there."""
     memory = _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM else None
-    with tempfile.TemporaryDirectory(dir=memory) as folder, pytest.MonkeyPatch.context() as patch:
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def running_s3(server: S3Server) -> Iterator[S3Server]:
+    """Run a server, with the environment's keys those that it accepts."""
+    with pytest.MonkeyPatch.context() as patch:
         for name, value in KEYS.items():
             patch.setenv(name, value)
-        server = make_server(kind, Path(folder))
         server.start()
         try:
             yield server
         finally:
             server.kill()
+
+
+def on_small_disk(command: Sequence[str | Path], folder: Path, size: str) -> list[str | Path]:
+    """Return a command that runs another with a disk of its own in a folder; skips where none can be had."""
+    mount = f'mount -t tmpfs -o size={size} none "$0" && exec "$@"'
+    private: list[str | Path] = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, folder]
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*private, "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("this machine lets us mount no disk of our own")
+    return [*private, *command]
 
 
 def free_port() -> int:
@@ -119,7 +131,7 @@ def free_port() -> int:
 
 
 def _program(kind: str) -> Path:
-    programs = sorted(_TOOLS.glob(f"{kind}-*/{kind}"))
+    programs = list(_TOOLS.glob(f"{kind}-*/{kind}"))
     if not programs:
         pytest.skip(f"{kind} is not built; `make tools` does that where Go is")
-    return programs[-1]
+    return max(programs, key=lambda program: program.stat().st_mtime)

@@ -14,6 +14,7 @@ from facegrid.domain.errors import StorageFull, StoreUnavailable
 from facegrid.domain.galleries import Encounter, Gallery, Subject, Tombstone
 from facegrid.identity.ports import Claim
 from facegrid.storage.galleries import StoredGalleries
+from facegrid.storage.layout import NAMES
 from facegrid.storage.objects import ObjectStore
 from facegrid.storage.subjects import StoredSubjects, SubjectFolder
 
@@ -29,9 +30,12 @@ class StoredRecords:
     Where an object is damaged its methods raise UnreadableObject, which is for operators.
     """
 
-    def __init__(self, store: ObjectStore, workers: int) -> None:
-        """Take the store and the number of threads that may wait for it."""
+    def __init__(
+        self, store: ObjectStore, workers: int, check_owner: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take the store, the threads that may wait for it, and what raises where it is no longer ours."""
         self._store, self._galleries = store, StoredGalleries(store)
+        self._check_owner = check_owner
         self._pool = ThreadPoolExecutor(workers, "records")
         self._opening = threading.Lock()
         self._subjects: dict[str, StoredSubjects] = {}
@@ -40,12 +44,18 @@ class StoredRecords:
         """Wait for what is under way and end the threads."""
         self._pool.shutdown()
 
+    async def check(self) -> None:
+        """Ask the store for a key. Raises StoreUnavailable where it does not answer."""
+        await self._run(lambda: next(self._store.keys(NAMES), ""))
+
     async def create_gallery(self, gallery: Gallery, call: Call) -> Gallery:
         """Store a gallery. Raises GalleryExists and RequestIdReused."""
         return await self._run(self._galleries.create, gallery, call)
 
     async def gallery(self, name: str) -> Gallery:
         """Return a gallery by name. Raises GalleryNotFound."""
+        if known := self._galleries.known(name):
+            return known
         return await self._run(self._galleries.get, name)
 
     async def galleries(self, after: str, limit: int) -> list[Gallery]:
@@ -170,6 +180,7 @@ class StoredRecords:
 
     async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
+            self._check_owner()
             return await asyncio.get_running_loop().run_in_executor(
                 self._pool, partial(call, *args, **kwargs)
             )

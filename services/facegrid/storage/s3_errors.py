@@ -20,6 +20,7 @@ from facegrid.domain.errors import ConfigurationError
 _FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage"}
 _TO_MEND = {
     "InvalidAccessKeyId": "does not know the access key; check the credentials",
+    "XAdminUserNotFound": "does not know the access key; check the credentials",
     "SignatureDoesNotMatch": "refuses the secret key; check the credentials",
     "ExpiredToken": "says that the session token expired; renew the credentials",
     "AccessDenied": "does not allow this to the access key; it must list, read, write and delete",
@@ -69,6 +70,8 @@ def _unreachable(store: str, error: HTTPError) -> Exception:
             f"the certificate of the object store {store} is not trusted "
             f"({reason.args[0].verify_message}); name its CA with FACEGRID_STORE_CA"
         )
+    if isinstance(reason, SSLError):
+        return S3Failure(errno.EPROTO, f"TLS failed ({getattr(reason.args[0], 'reason', reason)})", store)
     kind = type(reason).__name__
     if isinstance(reason, NewConnectionError):
         return S3Failure(errno.ECONNREFUSED, f"the object store can't be reached ({kind})", store)
