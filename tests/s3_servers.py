@@ -100,9 +100,9 @@ def folder_in_memory() -> Iterator[Path]:
 
 @contextmanager
 def running_s3(server: S3Server) -> Iterator[S3Server]:
-    """Run a server, with the environment's keys those that it accepts."""
+    """Run a server; the environment has its keys, and lets `facegrid` make the bucket."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in KEYS.items():
+        for name, value in {**KEYS, "FACEGRID_STORE_CREATE_BUCKET": "true"}.items():
             patch.setenv(name, value)
         server.start()
         try:

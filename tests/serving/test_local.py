@@ -1,12 +1,11 @@
 """The server as an operator meets it: a process that is started, asked, killed and started again."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -15,64 +14,26 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from facegrid.client import CallFailed, Client
 from facegrid.v1.identity_service_pb2 import ENROLL_MODE_CREATE
+from s3_servers import S3Server
+from server_process import SERVE, ServerProcess
 
 pytestmark = pytest.mark.integration
 
-_SERVE = [sys.executable, "-m", "facegrid.cli", "serve", "--log-format", "json"]
 
-
-class ServerProcess:
-    """`facegrid serve` on a free port; `address` is known once it serves."""
-
-    def __init__(self, data: Path, models: Path, *flags: str) -> None:
-        """Start it."""
-        environment = os.environ | {"FACEGRID_MODELS": str(models), "FACEGRID_DATA": str(data)}
-        self.process = subprocess.Popen(
-            [*_SERVE, "--listen", "127.0.0.1:0", *flags],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.address = ""
-
-    def wait(self) -> None:
-        """Read its log up to the line that says where it serves."""
-        for line in self.process.stderr or ():
-            entry: dict[str, str] = json.loads(line)
-            if entry["event"] == "serving":
-                self.address = entry["address"]
-                return
-        pytest.fail("the server ended before it served")
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and return the exit code."""
-        self.process.send_signal(number)
-        self.process.communicate(timeout=60)
-        return self.process.returncode
-
-
-@pytest.fixture
-def start(tmp_path: Path, open_pack_root: Path) -> Iterator[Callable[..., ServerProcess]]:
-    """Yield a function that starts servers on one data folder; those left are killed at the end."""
-    started: list[ServerProcess] = []
-
-    def start_one(*flags: str) -> ServerProcess:
-        started.append(ServerProcess(tmp_path / "data", open_pack_root, *flags))
-        started[-1].wait()
-        return started[-1]
-
-    yield start_one
-    for server in started:
-        if server.process.poll() is None:
-            server.end(signal.SIGKILL)
-
-
-@pytest.mark.parametrize("flags", [(), ("--milvus", "lite")], ids=["resident", "milvus-lite"])
+@pytest.mark.parametrize("stores", ["resident", "milvus-lite", "minio"])
 def test_what_was_acknowledged_survives_kill_9(
-    start: Callable[..., ServerProcess], portrait: bytes, tmp_path: Path, flags: tuple[str, ...]
+    start: Callable[..., ServerProcess],
+    portrait: bytes,
+    tmp_path: Path,
+    s3_server: Callable[[str], S3Server],
+    stores: str,
 ) -> None:
     """After kill -9 and a restart an enrolled subject is found, and one that was deleted is not."""
-    flags = tuple(str(tmp_path / flag) if flag == "lite" else flag for flag in flags)
+    flags: list[str] = []
+    if stores == "milvus-lite":
+        flags = ["--milvus", str(tmp_path / "lite")]
+    if stores == "minio":
+        flags = ["--store", f"{s3_server('minio').url}/killed-server"]
     server = start(*flags)
     with Client(server.address) as client:
         client.create_gallery("g")
@@ -123,7 +84,7 @@ def test_sigterm_drains_and_ends_with_0(start: Callable[..., ServerProcess], por
 def _refused(*flags: str, models: Path, data: Path) -> str:
     environment = os.environ | {"FACEGRID_MODELS": str(models), "FACEGRID_DATA": str(data)}
     ended = subprocess.run(
-        [*_SERVE, *flags], env=environment, capture_output=True, text=True, check=False, timeout=60
+        [*SERVE, *flags], env=environment, capture_output=True, text=True, check=False, timeout=60
     )
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr

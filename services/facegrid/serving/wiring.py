@@ -4,6 +4,8 @@ import asyncio
 import os
 from dataclasses import dataclass
 
+import structlog
+
 from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFound, Unavailable
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
@@ -55,15 +57,22 @@ class Application:
             raise ConfigurationError(error.message) from None
 
     async def watch(self) -> None:
-        """Say which services have their store, for ever: detection and comparison need none."""
+        """Say for ever which services have their store: detection and comparison need none."""
+        had_store = True
         while True:
             await asyncio.sleep(_WATCH_S)
-            try:
-                await self.records.check()
-            except (FacegridError, ConfigurationError):
-                await self.server.set_serving(serving=False, services=NEED_A_STORE)
-            else:
-                await self.server.set_serving(serving=True, services=NEED_A_STORE)
+            has_store = await self._has_store()
+            if has_store is not had_store:
+                structlog.get_logger().warning("the object store", answers=has_store)
+                await self.server.set_serving(serving=has_store, services=NEED_A_STORE)
+            had_store = has_store
+
+    async def _has_store(self) -> bool:
+        try:
+            await self.records.check()
+        except (FacegridError, ConfigurationError):
+            return False
+        return True
 
     async def load(self) -> None:
         """Fill the indexes, then say SERVING. Raises ConfigurationError."""
