@@ -24,7 +24,7 @@ class ServerProcess:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.address = ""
+        self.address = self.log = ""
 
     def wait(self) -> None:
         """Read its log up to the line that says where it serves."""
@@ -36,7 +36,7 @@ class ServerProcess:
         pytest.fail("the server ended before it served")
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and return the exit code."""
+        """Send a signal and return the exit code; `log` has what it wrote after it began to serve."""
         self.process.send_signal(number)
-        self.process.communicate(timeout=60)
+        _, self.log = self.process.communicate(timeout=60)
         return self.process.returncode

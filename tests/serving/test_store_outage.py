@@ -10,7 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from facegrid.client import CallFailed, Client
-from s3_servers import S3Server, folder_in_memory, make_server, running_s3
+from s3_servers import KEYS, S3Server, folder_in_memory, make_server, running_s3
 from server_process import SERVE, ServerProcess
 
 pytestmark = pytest.mark.integration
@@ -37,7 +37,7 @@ def wait_for_health(address: str, expected: dict[str, str]) -> None:
 def test_searches_go_on_while_the_store_is_gone_and_the_rest_when_it_is_back(
     start: Callable[..., ServerProcess], portrait: bytes
 ) -> None:
-    """The services that need the store say so, calls that need it are UNAVAILABLE, and nothing restarts."""
+    """The services that need the store say so, calls that need it are UNAVAILABLE, and no key is logged."""
     with folder_in_memory() as folder, running_s3(make_server("minio", folder)) as minio:
         server = start("--store", minio.url)
         with Client(server.address) as client:
@@ -61,6 +61,8 @@ def test_searches_go_on_while_the_store_is_gone_and_the_rest_when_it_is_back(
             wait_for_health(server.address, {GALLERY_SERVICE: "SERVING"})
             client.enroll("g", [portrait], subject_id="another")
         assert server.end() == 0
+        assert "S3Failure ECONNREFUSED" in server.log
+        assert not any(secret in server.log for secret in ("X-Amz", KEYS["AWS_SECRET_ACCESS_KEY"]))
 
 
 def test_a_second_server_on_a_bucket_is_told_who_has_it(

@@ -80,6 +80,12 @@ def test_a_missing_bucket_is_named_with_the_setting_that_makes_it(server: S3Serv
     assert "FACEGRID_STORE_CREATE_BUCKET" in refused(location)
 
 
+@pytest.mark.parametrize("server", ["versitygw"], indirect=True)
+def test_another_region_is_told_with_its_setting(server: S3Server) -> None:
+    """Requests are signed for a region, which versitygw checks and MinIO does not."""
+    assert "FACEGRID_STORE_REGION" in refused(S3Location.parse(server.url, region="mars-1"))
+
+
 @pytest.mark.parametrize(
     ("name", "told"), [("AWS_ACCESS_KEY_ID", "access"), ("AWS_SECRET_ACCESS_KEY", "secret")]
 )
