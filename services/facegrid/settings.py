@@ -20,6 +20,11 @@ class Settings(BaseSettings):
 
     data: Path = Field(default_factory=lambda: _home() / "data", description="folder of all that is stored")
     models: Path = Field(default_factory=lambda: _home() / "models", description="folder of the model packs")
+    store: str = Field(default="", description="object store: https://HOST[:PORT]/BUCKET[/PREFIX]")
+    store_credentials: Path | None = Field(default=None, description="file with a [default] section of keys")
+    store_ca: Path | None = Field(default=None, description="PEM file of the CA that the store's server has")
+    store_region: str = Field(default="", description="region of the bucket; empty: the server is asked")
+    store_create_bucket: bool = Field(default=False, description="make the bucket where it is missing")
     pack: str = Field(default="open", description="pack for requests and galleries that name none")
     milvus: str = Field(default="", description="index in Milvus: a path is Milvus Lite, an URL a server")
     milvus_token: SecretStr = Field(default=SecretStr(""), description="user:password or API key")

@@ -30,6 +30,13 @@ def serve(
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder that holds everything. [env: FACEGRID_DATA]")
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Keep objects in a bucket: https://HOST[:PORT]/BUCKET[/PREFIX]. [env: FACEGRID_STORE]",
+        ),
+    ] = None,
     milvus: Annotated[
         str | None,
         typer.Option(metavar="URI", help="Index in Milvus: a path is Milvus Lite, an URL is a server."),
@@ -44,7 +51,7 @@ def serve(
     with configuration_errors():
         from facegrid.serving.local import serve_forever  # noqa: PLC0415  # heavy: only where it is used
 
-        asyncio.run(serve_forever(settings(data=data, milvus=milvus), listen, insecure=insecure))
+        asyncio.run(serve_forever(settings(data=data, store=store, milvus=milvus), listen, insecure=insecure))
 
 
 @contextmanager

@@ -32,6 +32,7 @@ FacegridError
 │   ├── IndexLoading
 │   ├── RevisionNotReached
 │   └── StoreUnavailable
+├── StorageFull
 └── Overloaded
 
 ConfigurationError stands beside the tree: it is for whoever starts the program, never for a client.
@@ -240,6 +241,12 @@ class StoreUnavailable(Unavailable):
     """The object store or the index did not answer."""
 
     reason = "STORE_UNAVAILABLE"
+
+
+class StorageFull(FacegridError):
+    """The object store has no room, or no quota, left."""
+
+    reason = "STORAGE_FULL"
 
 
 class Overloaded(FacegridError):

@@ -1,14 +1,17 @@
 """Every part, made once and given what it needs."""
 
+import asyncio
 import os
 from dataclasses import dataclass
 
+import structlog
+
 from facegrid.domain.attributes import Attribute
-from facegrid.domain.errors import ConfigurationError, PackNotFound, Unavailable
+from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFound, Unavailable
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
-from facegrid.gateway.server import GatewayServer, Servicers
+from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
 from facegrid.identity.compare import Compare
 from facegrid.identity.enroll import Enroll
@@ -19,15 +22,15 @@ from facegrid.identity.ports import Index
 from facegrid.identity.projection import Projection
 from facegrid.identity.subjects import SubjectLocks, Subjects
 from facegrid.identity.verify import Verify
+from facegrid.serving.stores import OpenStore
 from facegrid.settings import Settings
-from facegrid.storage.files import LocalObjectStore
 from facegrid.storage.records import StoredRecords
 from facegrid.storage.resident import ResidentIndex
 from facegrid.vision.decode import PhotographLimits
 from facegrid.vision.engine import VisionEngine
 from facegrid.vision.packs import PackFolder
 
-_STORE_THREADS = 8
+_WATCH_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,24 @@ class Application:
         except Unavailable as error:
             raise ConfigurationError(error.message) from None
 
+    async def watch(self) -> None:
+        """Say for ever which services have their store: detection and comparison need none."""
+        had_store = True
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            has_store = await self._has_store()
+            if has_store is not had_store:
+                structlog.get_logger().warning("the object store", answers=has_store)
+                await self.server.set_serving(serving=has_store, services=NEED_A_STORE)
+            had_store = has_store
+
+    async def _has_store(self) -> bool:
+        try:
+            await self.records.check()
+        except (FacegridError, ConfigurationError):
+            return False
+        return True
+
     async def load(self) -> None:
         """Fill the indexes, then say SERVING. Raises ConfigurationError."""
         try:
@@ -70,14 +91,14 @@ class Application:
         self.index.close()
 
 
-def build_application(settings: Settings) -> Application:
-    """Compose the one-process service. Raises ConfigurationError."""
+def build_application(settings: Settings, store: OpenStore) -> Application:
+    """Compose the one-process service on an object store. Raises ConfigurationError."""
     engine = VisionEngine(
         PackFolder(settings.models),
         PhotographLimits(settings.max_photograph_bytes, settings.max_photograph_pixels),
         workers=os.cpu_count() or 1,
     )
-    records = StoredRecords(LocalObjectStore(settings.data / "objects"), workers=_STORE_THREADS)
+    records = StoredRecords(store.objects, store.connections, store.check)
     index = _index(settings)
     extract = Extract(engine, engine, engine, settings.pack, settings.smallest_face_px)
     projection, locks = Projection(records, index), SubjectLocks()

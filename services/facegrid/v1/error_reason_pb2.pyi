@@ -88,6 +88,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     are broken, separated by commas, and for each of them NAME_value ("nan" where it was not measured) with
     NAME_minimum, NAME_maximum or both.
     """
+    ERROR_REASON_STORAGE_FULL: _ErrorReason.ValueType  # 29
+    """RESOURCE_EXHAUSTED: the object store has no room, or no quota, left. Nothing was enrolled."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed; the comment gives the status code that comes with it."""
@@ -156,4 +158,6 @@ that has some. For a photograph, ErrorInfo.metadata has "measures", the names of
 are broken, separated by commas, and for each of them NAME_value ("nan" where it was not measured) with
 NAME_minimum, NAME_maximum or both.
 """
+ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 29
+"""RESOURCE_EXHAUSTED: the object store has no room, or no quota, left. Nothing was enrolled."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
