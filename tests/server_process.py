@@ -50,5 +50,7 @@ class ServerProcess:
         return next((entry["address"] for entry in entries if entry["event"] == "serving"), "")
 
     def _logged(self) -> str:
-        self._log.seek(0)
-        return self._log.read().decode()
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(
+            self._log.fileno(), size, 0
+        ).decode()  # reading moves the place where the server writes
