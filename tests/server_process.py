@@ -51,6 +51,4 @@ class ServerProcess:
 
     def _logged(self) -> str:
         size = os.fstat(self._log.fileno()).st_size
-        return os.pread(
-            self._log.fileno(), size, 0
-        ).decode()  # reading moves the place where the server writes
+        return os.pread(self._log.fileno(), size, 0).decode()  # read() would move where it writes
