@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -21,6 +22,8 @@ class Settings(BaseSettings):
     data: Path = Field(default_factory=lambda: _home() / "data", description="folder of all that is stored")
     models: Path = Field(default_factory=lambda: _home() / "models", description="folder of the model packs")
     pack: str = Field(default="open", description="pack for requests and galleries that name none")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="what models run on")
+    half_precision: bool = Field(default=False, description="let CUDA calculate with 16 bits")
     milvus: str = Field(default="", description="index in Milvus: a path is Milvus Lite, an URL a server")
     milvus_token: SecretStr = Field(default=SecretStr(""), description="user:password or API key")
     smallest_face_px: float = Field(default=20, gt=0, description="smaller faces are never used")

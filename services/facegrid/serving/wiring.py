@@ -1,7 +1,8 @@
 """Every part, made once and given what it needs."""
 
-import os
 from dataclasses import dataclass
+
+import structlog
 
 from facegrid.domain.errors import ConfigurationError, PackNotFound, Unavailable
 from facegrid.gateway.face_servicer import FaceServicer
@@ -22,10 +23,13 @@ from facegrid.storage.files import LocalObjectStore
 from facegrid.storage.records import StoredRecords
 from facegrid.storage.resident import ResidentIndex
 from facegrid.vision.decode import PhotographLimits
-from facegrid.vision.engine import VisionEngine
+from facegrid.vision.device import choose_device, usable_cores
+from facegrid.vision.engine import BATCHES, VisionEngine
 from facegrid.vision.packs import PackFolder
 
 _STORE_THREADS = 8
+# The layers of small models give more threads than these little to share.
+_MOST_RUN_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,10 @@ class Application:
             raise ConfigurationError(error.message) from None
 
     async def load(self) -> None:
-        """Fill the indexes, then say SERVING. Raises ConfigurationError."""
+        """Load the galleries' packs and fill their indexes, then say SERVING. Raises ConfigurationError."""
         try:
+            for pack in await self.galleries.packs():
+                await self.engine.warm(pack)
             await self.galleries.fill()
         except Unavailable as error:
             raise ConfigurationError(error.message) from None
@@ -70,10 +76,14 @@ class Application:
 
 def build_application(settings: Settings) -> Application:
     """Compose the one-process service. Raises ConfigurationError."""
+    cores = usable_cores()
+    device = choose_device(settings.device, half_precision=settings.half_precision)
+    structlog.get_logger().info("models run on", device=device.kind, cores=cores)
     engine = VisionEngine(
-        PackFolder(settings.models),
+        PackFolder(settings.models, threads=min(cores, _MOST_RUN_THREADS), device=device),
         PhotographLimits(settings.max_photograph_bytes, settings.max_photograph_pixels),
-        workers=os.cpu_count() or 1,
+        workers=cores,
+        batches=BATCHES[device.kind],
     )
     records = StoredRecords(LocalObjectStore(settings.data / "objects"), workers=_STORE_THREADS)
     index = _index(settings)
@@ -95,7 +105,7 @@ def build_application(settings: Settings) -> Application:
 
 def _index(settings: Settings) -> Index:
     if not settings.milvus:
-        return ResidentIndex(workers=os.cpu_count() or 1)
+        return ResidentIndex(workers=usable_cores())
     from facegrid.storage.milvus import MilvusIndex  # noqa: PLC0415  # pymilvus takes seconds to import
 
     return MilvusIndex(settings.milvus, settings.milvus_token.get_secret_value())
