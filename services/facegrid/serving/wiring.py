@@ -18,6 +18,7 @@ from facegrid.identity.ports import Index
 from facegrid.identity.projection import Projection
 from facegrid.identity.subjects import SubjectLocks, Subjects
 from facegrid.identity.verify import Verify
+from facegrid.serving.memory import return_freed_memory
 from facegrid.settings import Settings
 from facegrid.storage.files import LocalObjectStore
 from facegrid.storage.records import StoredRecords
@@ -77,6 +78,7 @@ class Application:
 def build_application(settings: Settings) -> Application:
     """Compose the one-process service. Raises ConfigurationError."""
     cores = usable_cores()
+    return_freed_memory(cores)
     device = choose_device(settings.device, half_precision=settings.half_precision)
     structlog.get_logger().info("models run on", device=device.kind, cores=cores)
     engine = VisionEngine(
