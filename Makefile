@@ -9,7 +9,7 @@ ACCELERATOR ?= cpu
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help demo test test-fast check proto bench install install-dev clean
+.PHONY: help demo test test-fast test-gpu check proto bench bench-memory install install-dev clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,10 @@ test: install-dev  ## Install and run all tests
 
 test-fast: install-dev  ## Run the tests that need no server: under a minute
 	$(RUN) pytest -m "not integration"
+
+test-gpu: ACCELERATOR := gpu
+test-gpu: install-dev  ## Run the tests that need a GPU (in a .venv of its own: cpu and gpu exclude each other)
+	$(RUN) pytest -m gpu
 
 check: install-dev  ## Lint, types, architecture, generated code and lock file
 	$(UV) lock --check
@@ -43,9 +47,13 @@ ifdef CHECK
 	@rm -r $(OUT)
 endif
 
-bench: install-dev  ## Measure speed beside insightface, and what a search costs (set FACEGRID_TEST_ASSETS)
+bench: install-dev  ## Measure speed beside insightface and bare ONNX Runtime, and what a search costs
 	$(RUN) python loadtests/extract.py
 	$(RUN) python loadtests/identify.py
+
+N ?= 10000
+bench-memory: install-dev  ## Measure a server's memory over N photographs (N=10000)
+	$(RUN) python loadtests/memory.py --photographs $(N)
 
 install: $(UV)  ## Install into .venv (ACCELERATOR=gpu for CUDA)
 	@echo "Installing Facegrid (a minute or two on a fresh machine)"

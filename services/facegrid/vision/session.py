@@ -114,7 +114,8 @@ class BoundRuns:
         if buffer is not None and buffer.shape() == list(batch.shape):
             buffer.update_inplace(batch)
         else:
-            buffer = onnxruntime.OrtValue.ortvalue_from_numpy(batch, self._device)
+            # A copy, for on a CPU the buffer would be the caller's own array.
+            buffer = onnxruntime.OrtValue.ortvalue_from_numpy(batch.copy(), self._device)
             self._buffers[len(batch)] = buffer
         return buffer
 
