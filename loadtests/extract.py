@@ -143,7 +143,7 @@ def print_table(title: str, seconds: dict[str, float], count: int) -> None:
     print(f"\n{title}: {count} photographs, medians of {_ROUNDS} rounds in turn")
     first = next(iter(seconds.values()))
     for name, value in seconds.items():
-        print(f"  {name:<26} {count / value:6.1f} photographs/s   ratio {first / value:.2f}")
+        print(f"  {name:<26} {count / value:6.1f} photographs/s   ratio {first / value:.2f}", flush=True)
 
 
 def agreement(expected: list[bytes], found: list[bytes]) -> str:

@@ -55,8 +55,7 @@ def main() -> None:
 
 def measure(client: Client, pid: int, count: int) -> list[float]:
     """Return the process's MiB before the first photograph and after each tenth of them."""
-    photographs = _photographs()
-    weights = [resident_mib(pid)]
+    photographs, weights = _photographs(), [resident_mib(pid)]
     print(f"{'photographs':>11} {'MiB':>6}\n{0:>11} {weights[0]:6.0f}")
     with ThreadPoolExecutor(_CALLERS) as pool:
         for start in range(0, count, count // 10):

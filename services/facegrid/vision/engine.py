@@ -8,6 +8,7 @@ from functools import partial
 from threading import Lock
 from typing import TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,6 +78,8 @@ class VisionEngine:
         self._limits = limits
         self._batches = batches
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="vision")
+        # OpenCV's own threads gain nothing on pictures of this size and take the cores from other calls.
+        cv2.setNumThreads(1)
         self._loading = Lock()
         self._loaded: dict[str, LoadedPack] = {}
         self._known: dict[str, Pack] = {}
