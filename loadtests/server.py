@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,17 @@ def running(models: Path, pack: str, **settings: str) -> Iterator[Server]:
             text=True,
         )
         try:
-            yield Server(_address(process), process.pid)
+            address = _address(process)
+            # Left unread, the log would fill its pipe and hold the server up.
+            Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
+            yield Server(address, process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.communicate()
+            process.wait()
 
 
 def _address(process: "subprocess.Popen[str]") -> str:
-    """Read the log up to the line that says where it serves; the rest of it goes nowhere."""
+    """Read the log up to the line that says where it serves."""
     for line in process.stderr or ():
         entry: dict[str, str] = json.loads(line)
         if entry["event"] == "serving":

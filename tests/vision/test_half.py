@@ -13,6 +13,7 @@ import seeded_models
 from facegrid.vision.convert.batchable import batchable
 from facegrid.vision.convert.derived import spoiled_files
 from facegrid.vision.convert.half import halved
+from facegrid.vision.manifest import PackError
 
 # Shares of the largest value that outputs may differ by: 16 bits keep 11 of a number's, three digits.
 TOLERANCE = 0.01
@@ -76,3 +77,11 @@ def test_cache(tmp_path: Path) -> None:
     assert list(spoiled_files(tmp_path)) == [made]
     assert halved(path, path) == made
     assert not list(spoiled_files(tmp_path))
+
+
+def test_graph_that_cannot_be_rewritten(tmp_path: Path) -> None:
+    """A source that is no graph is named, with the setting to change."""
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"not a model")
+    with pytest.raises(PackError, match=r"^m\.onnx cannot be rewritten .* set half_precision to false"):
+        halved(path, path)

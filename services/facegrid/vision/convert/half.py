@@ -3,15 +3,23 @@
 from pathlib import Path
 
 from facegrid.vision.convert.derived import keep, kept
+from facegrid.vision.manifest import PackError
 
 
 def halved(path: Path, source: Path | bytes) -> Path | bytes:
     """Return the rewritten form of `source`, which is a model file or its batchable form.
 
     It is kept beside the file, or in memory alone where the folder cannot be written. Outputs differ from
-    the source's by some thousandths of the largest.
+    the source's by some thousandths of the largest. Raises PackError for a graph that cannot be rewritten.
     """
-    return kept(path, "half") or keep(path, "half", _rewritten(source))
+    if cache := kept(path, "half"):
+        return cache
+    try:
+        return keep(path, "half", _rewritten(source))
+    except Exception as error:  # the rewrite raises whatever an unusual graph leads it to
+        raise PackError(
+            f"{path.name} cannot be rewritten to 16 bits; set half_precision to false ({error})"
+        ) from error
 
 
 def _rewritten(source: Path | bytes) -> bytes:
