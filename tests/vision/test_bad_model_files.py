@@ -11,10 +11,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from facegrid.domain.errors import Overloaded
 from facegrid.vision.convert.batchable import batchable
 from facegrid.vision.manifest import PackError
 from facegrid.vision.packs import PackFolder
-from facegrid.vision.session import _remedy
+from facegrid.vision.session import Session, _remedy
 from seeded import save, with_external_weights, write_table
 
 Write = Callable[[Path], object]
@@ -149,3 +150,10 @@ def test_rewritten_file_that_somebody_changed(root: Path) -> None:
 def test_device_that_is_full_while_a_file_is_loaded(words: str) -> None:
     """What CUDA and its libraries say of it becomes a remedy."""
     assert _remedy(RuntimeError(words)).startswith("does not fit into the device's memory; free some")
+
+
+def test_device_that_is_full_while_a_request_runs(root: Path) -> None:
+    """The request may be retried: others that run beside it give their memory back."""
+    hungry(root / "m.onnx")
+    with pytest.raises(Overloaded, match=r"no memory left .* retry"):
+        Session(root / "m.onnx", threads=1).run(np.zeros((1, 3, 150, 150), np.float32))
