@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegrid.domain.alignment import alignment_named
-from facegrid.domain.errors import FacegridError
+from facegrid.domain.errors import FacegridError, Overloaded
 from facegrid.domain.faces import DetectedFace, Detection, Pixels
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
@@ -22,6 +22,7 @@ from facegrid.vision.batching import MicroBatcher
 from facegrid.vision.buckets import buckets
 from facegrid.vision.decode import PhotographLimits, decode
 from facegrid.vision.detectors.contract import BatchDetector, FaceDetector
+from facegrid.vision.manifest import PackError
 from facegrid.vision.packs import LoadedPack, PackFolder
 from facegrid.vision.quality import measure_quality
 
@@ -155,10 +156,16 @@ class VisionEngine:
 def _run_once(pack: LoadedPack, batches: BatchLimits) -> None:
     """Run each model with every size of batch, so that no request meets a shape for the first time."""
     side = alignment_named(pack.pack.alignment).side
-    for size in buckets(batches.detector):
-        _found(pack.detector, [np.zeros((side, side, 3), np.uint8)] * size)
-    for size in buckets(batches.embedder):
-        pack.embedder.features(np.zeros((size, side, side, 3), np.uint8))
+    try:
+        for size in buckets(batches.detector):
+            _found(pack.detector, [np.zeros((side, side, 3), np.uint8)] * size)
+        for size in buckets(batches.embedder):
+            pack.embedder.features(np.zeros((size, side, side, 3), np.uint8))
+    except Overloaded as error:
+        raise PackError(
+            f"{pack.pack.name}: batches of this pack do not fit into the device's memory; free some, or choose "
+            "another device or a smaller pack"
+        ) from error
 
 
 def _decoded(photograph: bytes, limits: PhotographLimits) -> Pixels | FacegridError:
