@@ -90,7 +90,10 @@ def measure_open(models: Path, photographs: list[Path]) -> None:
     """Print the open pack's own two rows; their ratio is that to one caller."""
     contents = [path.read_bytes() for path in photographs]
     with extracting(models, "open") as extract:
-        rows: Ways = {f"{callers} callers": partial(extract, contents, callers) for callers in (1, _CALLERS)}
+        rows = {
+            "one caller": partial(extract, contents, 1),
+            "16 callers": partial(extract, contents, _CALLERS),
+        }
         print_table("open pack", in_turn(rows), len(photographs))
 
 

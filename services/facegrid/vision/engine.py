@@ -163,8 +163,8 @@ def _run_once(pack: LoadedPack, batches: BatchLimits) -> None:
             pack.embedder.features(np.zeros((size, side, side, 3), np.uint8))
     except Overloaded as error:
         raise PackError(
-            f"{pack.pack.name}: batches of this pack do not fit into the device's memory; free some, or choose "
-            "another device or a smaller pack"
+            f"{pack.pack.name}: batches of this pack do not fit into the device's memory; free some, or "
+            "choose another device or a smaller pack"
         ) from error
 
 
