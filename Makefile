@@ -23,8 +23,10 @@ test: install-dev  ## Install and run all tests
 test-fast: install-dev  ## Run the tests that need no server: under a minute
 	$(RUN) pytest -m "not integration"
 
+# In an environment of its own: the two builds of ONNX Runtime install the same module.
+test-gpu: export UV_PROJECT_ENVIRONMENT := .venv-gpu
 test-gpu: ACCELERATOR := gpu
-test-gpu: install-dev  ## Run the tests that need a GPU (in a .venv of its own: cpu and gpu exclude each other)
+test-gpu: install-dev  ## Run the tests that need a GPU
 	$(RUN) pytest -m gpu
 
 check: install-dev  ## Lint, types, architecture, generated code and lock file
@@ -68,4 +70,4 @@ install-dev: $(UV)
 	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 clean:  ## Remove what the other targets made
-	rm -rf .venv .uv .tools demo-data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-gpu .uv .tools demo-data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
