@@ -12,7 +12,7 @@ ACCELERATOR ?= cpu
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help demo test test-fast check proto tools chaos bench install install-dev clean
+.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory install install-dev clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,12 @@ test: install-dev  ## Install and run all tests (those on S3 servers where `make
 
 test-fast: install-dev  ## Run the tests that need no server: under a minute
 	$(RUN) pytest -m "not integration"
+
+# In an environment of its own: the two builds of ONNX Runtime install the same module.
+test-gpu: export UV_PROJECT_ENVIRONMENT := .venv-gpu
+test-gpu: ACCELERATOR := gpu
+test-gpu: install-dev  ## Run the tests that need a GPU
+	$(RUN) pytest -m gpu
 
 check: install-dev  ## Lint, types, architecture, generated code and lock file
 	$(UV) lock --check
@@ -59,9 +65,13 @@ $(S3_SERVERS):
 	@echo "Building $(PACKAGE) (minutes, once)"
 	@GOBIN=$(abspath $(@D)) CGO_ENABLED=0 nice go install -trimpath -ldflags="-s -w" $(PACKAGE)
 
-bench: install-dev  ## Measure speed beside insightface, and what a search costs (set FACEGRID_TEST_ASSETS)
+bench: install-dev  ## Measure speed beside insightface and bare ONNX Runtime, and what a search costs
 	$(RUN) python loadtests/extract.py
 	$(RUN) python loadtests/identify.py
+
+N ?= 10000
+bench-memory: install-dev  ## Measure a server's memory over N photographs (N=10000)
+	$(RUN) python loadtests/memory.py --photographs $(N)
 
 install: $(UV)  ## Install into .venv (ACCELERATOR=gpu for CUDA)
 	@echo "Installing Facegrid (a minute or two on a fresh machine)"
@@ -76,4 +86,4 @@ install-dev: $(UV)
 	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 clean:  ## Remove what the other targets made
-	rm -rf .venv .uv .tools demo-data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-gpu .uv .tools demo-data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

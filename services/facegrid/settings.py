@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -26,6 +27,8 @@ class Settings(BaseSettings):
     store_region: str = Field(default="", description="region of the bucket; empty: the server is asked")
     store_create_bucket: bool = Field(default=False, description="make the bucket where it is missing")
     pack: str = Field(default="open", description="pack for requests and galleries that name none")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="what models run on")
+    half_precision: bool = Field(default=False, description="let CUDA calculate with 16 bits")
     milvus: str = Field(default="", description="index in Milvus: a path is Milvus Lite, an URL a server")
     milvus_token: SecretStr = Field(default=SecretStr(""), description="user:password or API key")
     smallest_face_px: float = Field(default=20, gt=0, description="smaller faces are never used")

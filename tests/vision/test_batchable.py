@@ -11,6 +11,7 @@ import pytest
 
 import seeded_models as seeded
 from facegrid.vision.convert.batchable import batchable
+from facegrid.vision.convert.derived import spoiled_files
 from facegrid.vision.session import Session
 
 SHAPES = {
@@ -54,7 +55,9 @@ def test_cache(tmp_path: Path) -> None:
     path = seeded.scrfd(tmp_path / "m.onnx")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     made = batchable(path)
-    assert made == tmp_path / f"m.onnx.{digest}.batchable"
+    assert isinstance(made, Path)
+    made_digest = hashlib.sha256(made.read_bytes()).hexdigest()
+    assert made == tmp_path / f"m.onnx.{digest}.{made_digest}.batchable"
     written = made.stat().st_mtime_ns
     assert batchable(path) == made
     assert made.stat().st_mtime_ns == written
@@ -72,8 +75,10 @@ def test_spoiled_cache(tmp_path: Path, spoil: Callable[[Path], bytes]) -> None:
     assert isinstance(cache, Path)
     good = cache.read_bytes()
     cache.write_bytes(spoil(seeded.embedder(tmp_path / "other.onnx")))
+    assert list(spoiled_files(tmp_path)) == [cache]
     assert batchable(path) == cache
     assert cache.read_bytes() == good
+    assert not list(spoiled_files(tmp_path))
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

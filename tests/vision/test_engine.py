@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from facegrid.domain.attributes import Attribute, FaceAttributes, Pose
-from facegrid.domain.errors import InvalidPhotograph, PackNotFound, PhotographTooLarge
+from facegrid.domain.errors import InvalidPhotograph, Overloaded, PackNotFound, PhotographTooLarge
 from facegrid.domain.faces import DetectedFace, Detection, Pixels
 from facegrid.vision.decode import PhotographLimits
 from facegrid.vision.engine import BatchLimits, VisionEngine
+from facegrid.vision.manifest import PackError
 from facegrid.vision.packs import LoadedPack, PackFolder
 
 
@@ -174,3 +175,34 @@ async def test_closed_engine_refuses(open_pack_root: Path, six_people: bytes) ->
     engine.close()
     with pytest.raises(RuntimeError, match="shutdown"):
         await engine.detect(six_people, "open", [])
+
+
+class FullDevice:
+    """A detector whose batches of two and more do not fit."""
+
+    def detect(self, pixels: Pixels) -> list[DetectedFace]:
+        """Find nothing."""
+        return self.detect_batch([pixels])[0]
+
+    def detect_batch(self, photographs: Sequence[Pixels]) -> list[list[DetectedFace]]:
+        """Find nothing in one."""
+        if len(photographs) > 1:
+            raise Overloaded("there is no memory left to run a model; retry after a moment")
+        return [[]]
+
+
+class PacksForAFullDevice(PackFolder):
+    """A folder of packs whose detectors fill the device."""
+
+    def load(self, name: str) -> LoadedPack:
+        """Load with the other detector."""
+        return replace(super().load(name), detector=FullDevice())
+
+
+async def test_device_without_room_for_a_batch(open_pack_root: Path) -> None:
+    """Batches that do not fit are met while the pack is loaded, not by a request."""
+    batches = BatchLimits(detector=2, embedder=1)
+    engine = VisionEngine(PacksForAFullDevice(open_pack_root), PhotographLimits(), workers=1, batches=batches)
+    with pytest.raises(PackError, match=r"^open: batches .* do not fit into the device's memory; free some"):
+        await engine.warm("open")
+    engine.close()

@@ -41,6 +41,9 @@ def serve(
         str | None,
         typer.Option(metavar="URI", help="Index in Milvus: a path is Milvus Lite, an URL is a server."),
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="auto|cpu|cuda", help="What models run on. [env: FACEGRID_DEVICE]")
+    ] = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Allow an address that is not loopback: anyone may call.")
     ] = False,
@@ -51,7 +54,8 @@ def serve(
     with configuration_errors():
         from facegrid.serving.local import serve_forever  # noqa: PLC0415  # heavy: only where it is used
 
-        asyncio.run(serve_forever(settings(data=data, store=store, milvus=milvus), listen, insecure=insecure))
+        chosen = settings(data=data, store=store, milvus=milvus, device=device)
+        asyncio.run(serve_forever(chosen, listen, insecure=insecure))
 
 
 @contextmanager

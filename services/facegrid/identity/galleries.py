@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,14 +80,19 @@ class Galleries:
         for gallery_id in await self._records.nameless_galleries():
             await self._remove(gallery_id)
 
+    async def packs(self) -> set[str]:
+        """Return the packs that galleries are bound to and that this server holds."""
+        bound, held = {gallery.pack async for gallery in self._all()}, set()
+        for name in bound:
+            with suppress(PackNotFound):
+                held.add(self._extract.pack(name).name)
+        return held
+
     async def fill(self) -> None:
         """Fill the index of each gallery."""
-        page, token = await self.list(_LARGEST_PAGE, "")
-        while page:
-            for gallery in page:
-                with suppress(GalleryNotFound):  # deleted while it was filled
-                    await self._projection.fill(gallery)
-            page, token = await self.list(_LARGEST_PAGE, token) if token else ([], "")
+        async for gallery in self._all():
+            with suppress(GalleryNotFound):  # deleted while it was filled
+                await self._projection.fill(gallery)
 
     async def get(self, name: str) -> Gallery:
         """Return a gallery's settings. Raises InvalidField and GalleryNotFound."""
@@ -134,6 +139,13 @@ class Galleries:
     async def erase_remains(self, gallery: Gallery) -> None:
         """Remove what was written to a gallery while it was deleted."""
         await self._records.erase_gallery(gallery.gallery_id)
+
+    async def _all(self) -> AsyncIterator[Gallery]:
+        page, token = await self.list(_LARGEST_PAGE, "")
+        while page:
+            for gallery in page:
+                yield gallery
+            page, token = await self.list(_LARGEST_PAGE, token) if token else ([], "")
 
     async def _delete(self, call: Call, name: str) -> None:
         with _field_is_name():

@@ -1,7 +1,6 @@
 """Every part, made once and given what it needs."""
 
 import asyncio
-import os
 from dataclasses import dataclass
 
 import structlog
@@ -22,15 +21,19 @@ from facegrid.identity.ports import Index
 from facegrid.identity.projection import Projection
 from facegrid.identity.subjects import SubjectLocks, Subjects
 from facegrid.identity.verify import Verify
+from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
 from facegrid.settings import Settings
 from facegrid.storage.records import StoredRecords
 from facegrid.storage.resident import ResidentIndex
 from facegrid.vision.decode import PhotographLimits
-from facegrid.vision.engine import VisionEngine
+from facegrid.vision.device import choose_device, usable_cores
+from facegrid.vision.engine import BATCHES, VisionEngine
 from facegrid.vision.packs import PackFolder
 
 _WATCH_S = 2
+# The layers of small models give more threads than these little to share.
+_MOST_RUN_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,10 @@ class Application:
         return True
 
     async def load(self) -> None:
-        """Fill the indexes, then say SERVING. Raises ConfigurationError."""
+        """Load the galleries' packs and fill their indexes, then say SERVING. Raises ConfigurationError."""
         try:
+            for pack in await self.galleries.packs():
+                await self.engine.warm(pack)
             await self.galleries.fill()
         except Unavailable as error:
             raise ConfigurationError(error.message) from None
@@ -93,10 +98,15 @@ class Application:
 
 def build_application(settings: Settings, store: OpenStore) -> Application:
     """Compose the one-process service on an object store. Raises ConfigurationError."""
+    cores = usable_cores()
+    return_freed_memory(cores)
+    device = choose_device(settings.device, half_precision=settings.half_precision)
+    structlog.get_logger().info("models run on", device=device.kind, cores=cores)
     engine = VisionEngine(
-        PackFolder(settings.models),
+        PackFolder(settings.models, threads=min(cores, _MOST_RUN_THREADS), device=device),
         PhotographLimits(settings.max_photograph_bytes, settings.max_photograph_pixels),
-        workers=os.cpu_count() or 1,
+        workers=cores,
+        batches=BATCHES[device.kind],
     )
     records = StoredRecords(store.objects, store.connections, store.check)
     index = _index(settings)
@@ -132,7 +142,7 @@ def _allowed(names: str) -> list[Attribute]:
 
 def _index(settings: Settings) -> Index:
     if not settings.milvus:
-        return ResidentIndex(workers=os.cpu_count() or 1)
+        return ResidentIndex(workers=usable_cores())
     from facegrid.storage.milvus import MilvusIndex  # noqa: PLC0415  # pymilvus takes seconds to import
 
     return MilvusIndex(settings.milvus, settings.milvus_token.get_secret_value())

@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 
 from facegrid.domain.names import check_name
-from facegrid.vision.inspection import DETECTORS, EMBEDDER, InspectedModel, content_of, inspect_model
+from facegrid.vision.external import content_of
+from facegrid.vision.inspection import DETECTORS, EMBEDDER, InspectedModel, inspect_model
 from facegrid.vision.manifest import MANIFEST_FILE, READ_BY_KIND, PackError
 from facegrid.vision.packs import PackFolder
 

@@ -26,6 +26,7 @@ class AttributeModel(ABC):
                 f"{self.kind} has one of {self.length} numbers; correct the manifest or give another file"
             )
         self._session = session
+        self.batch_sizes = session.batch_sizes
         self._alignment, self._side = manifest.alignment, manifest.side
         self._mean, self._std = np.float32(manifest.mean), np.float32(manifest.std)
 

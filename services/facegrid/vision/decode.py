@@ -81,7 +81,7 @@ def _pixels(photograph: bytes, limits: PhotographLimits) -> Pixels:
             image.load()
     image.load()
     rgb, orientation = _rgb(image), _orientation(image)
-    return np.array(rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb)
+    return np.asarray(rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb)
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         return rgb
     if image.mode == "CMYK" and image.format in {"JPEG", "MPO"} and "adobe" not in image.info:
         image = ImageChops.invert(image)  # Pillow takes each CMYK JPEG for one of Adobe's, which are inverted
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_16_bit_grey(image: Image.Image) -> Image.Image:

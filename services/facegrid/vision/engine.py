@@ -8,22 +8,24 @@ from functools import partial
 from threading import Lock
 from typing import TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facegrid.domain.alignment import alignment_named
 from facegrid.domain.attributes import Attribute, FaceAttributes
-from facegrid.domain.errors import FacegridError
+from facegrid.domain.errors import FacegridError, Overloaded
 from facegrid.domain.faces import DetectedFace, Detection, Pixels
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
 from facegrid.vision.align import cut
 from facegrid.vision.batching import MicroBatcher
+from facegrid.vision.buckets import buckets
 from facegrid.vision.decode import PhotographLimits, decode
 from facegrid.vision.detectors.contract import BatchDetector, FaceDetector
-from facegrid.vision.manifest import READ_BY_KIND
+from facegrid.vision.manifest import READ_BY_KIND, PackError
 from facegrid.vision.packs import LoadedPack, PackFolder
 from facegrid.vision.quality import measure_quality
-from facegrid.vision.session import cuda_is_used
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -42,8 +44,7 @@ class BatchLimits:
 # Two runs at a time on two cores: SCRFD at 640 does 36 photographs a second one by one and in twos, 33 in
 # fours; MobileFaceNet does 716 crops a second one by one, 707 in fours, 553 in sixteens. So a batch saves
 # a CPU nothing but the way to it. The limits for a GPU are still to be measured.
-_CPU_BATCHES = BatchLimits(detector=1, embedder=4)
-_CUDA_BATCHES = BatchLimits(detector=8, embedder=64)
+BATCHES = {"cpu": BatchLimits(detector=1, embedder=4), "cuda": BatchLimits(detector=8, embedder=64)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,15 @@ class VisionEngine:
         packs: PackFolder,
         limits: PhotographLimits,
         workers: int,
-        batches: BatchLimits | None = None,
+        batches: BatchLimits = BATCHES["cpu"],
     ) -> None:
         """Work in `workers` threads; what exceeds them waits and gathers into batches."""
         self._folder = packs
         self._limits = limits
-        self._batches = batches or (_CUDA_BATCHES if cuda_is_used() else _CPU_BATCHES)
+        self._batches = batches
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="vision")
+        # OpenCV's own threads gain nothing on pictures of this size and take the cores from other calls.
+        cv2.setNumThreads(1)
         self._loading = Lock()
         self._loaded: dict[str, LoadedPack] = {}
         self._known: dict[str, Pack] = {}
@@ -93,7 +96,10 @@ class VisionEngine:
         return self._known[name]
 
     async def warm(self, pack: str) -> None:
-        """Load a pack before its first call. Raises PackNotFound and PackError."""
+        """Load a pack before its first call and run its models once for each size of batch.
+
+        Raises PackNotFound and PackError.
+        """
         await asyncio.get_running_loop().run_in_executor(self._threads, self._load, pack)
 
     async def detect(self, photograph: bytes, pack: str, alignments: Sequence[str]) -> Detection:
@@ -164,8 +170,25 @@ class VisionEngine:
     def _load(self, name: str) -> LoadedPack:
         with self._loading:
             if name not in self._loaded:
-                self._loaded[name] = self._folder.load(name)
+                loaded = self._folder.load(name)
+                _run_once(loaded, self._batches)
+                self._loaded[name] = loaded
             return self._loaded[name]
+
+
+def _run_once(pack: LoadedPack, batches: BatchLimits) -> None:
+    """Run each model with every size of batch, so that no request meets a shape for the first time."""
+    side = alignment_named(pack.pack.alignment).side
+    try:
+        for size in buckets(batches.detector):
+            _found(pack.detector, [np.zeros((side, side, 3), np.uint8)] * size)
+        for size in buckets(batches.embedder):
+            pack.embedder.features(np.zeros((size, side, side, 3), np.uint8))
+    except Overloaded as error:
+        raise PackError(
+            f"{pack.pack.name}: batches of this pack do not fit into the device's memory; free some, or "
+            "choose another device or a smaller pack"
+        ) from error
 
 
 def _decoded(photograph: bytes, limits: PhotographLimits) -> Pixels | FacegridError:

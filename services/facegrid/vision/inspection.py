@@ -1,13 +1,13 @@
 """Tells from an ONNX file's inputs and outputs what model it is, as InsightFace's model zoo does."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from facegrid.vision.detectors.onepass import Shape, shapes_in_words
+from facegrid.vision.external import external_weights
 from facegrid.vision.manifest import PackError
 from facegrid.vision.packs import ONE_PASS_DETECTORS
 from facegrid.vision.session import Session
@@ -62,13 +62,6 @@ def inspect_model(path: Path) -> InspectedModel:
     raise _unknown(path, source, outputs)
 
 
-def content_of(path: Path) -> bytes:
-    """Return a model file as one that needs no other: weights beside it are taken in."""
-    if any(_external_tensors(onnx.load(path, load_external_data=False))):
-        return bytes(onnx.load(path).SerializeToString())
-    return path.read_bytes()
-
-
 def _of_one_table(path: Path, model: onnx.ModelProto, side: int, length: int) -> InspectedModel | None:
     kind = _ATTRIBUTES.get((side, length)) or (EMBEDDER if length in _DIMENSIONS else "")
     if not kind:
@@ -92,8 +85,7 @@ def _read(path: Path) -> onnx.ModelProto:
     if not model.graph.node:
         raise PackError(f"{path.name} is not an ONNX model, it has no graph; give another file")
     folder = path.parent.resolve()
-    for tensor in _external_tensors(model):
-        location = ExternalDataInfo(tensor).location
+    for location in external_weights(model):
         weights = (folder / location).resolve()
         if not weights.is_relative_to(folder):
             raise PackError(
@@ -102,16 +94,6 @@ def _read(path: Path) -> onnx.ModelProto:
         if not weights.is_file():
             raise PackError(f"{path.name} needs {location}, which is missing; put it beside the model")
     return model
-
-
-def _external_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    constants = (attribute.t for node in model.graph.node for attribute in node.attribute)
-    return (
-        tensor
-        for some in (model.graph.initializer, constants)
-        for tensor in some
-        if uses_external_data(tensor)
-    )
 
 
 def _input_shape(path: Path, model: onnx.ModelProto) -> Shape:

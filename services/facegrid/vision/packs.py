@@ -1,6 +1,5 @@
 """A folder of model packs: what is installed, whether it is whole, and how it is loaded."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,18 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
-from facegrid.domain.errors import PackNotFound
+from facegrid.domain.errors import Overloaded, PackNotFound
 from facegrid.domain.faces import Box, DetectedFace
 from facegrid.domain.names import check_name
 from facegrid.domain.packs import Pack
 from facegrid.vision.attributes import AttributeModel, GenderAgeModel
+from facegrid.vision.convert.derived import sha256_of, spoiled_files
 from facegrid.vision.detectors.contract import FaceDetector
 from facegrid.vision.detectors.mtcnn import MtcnnDetector
 from facegrid.vision.detectors.onepass import OnePassDetector
 from facegrid.vision.detectors.retinaface import RetinaFaceDetector
 from facegrid.vision.detectors.scrfd import ScrfdDetector
 from facegrid.vision.detectors.yunet import YunetDetector
+from facegrid.vision.device import CPU, Device
 from facegrid.vision.embedder import OnnxEmbedder
+from facegrid.vision.external import weights_elsewhere
 from facegrid.vision.landmarks import Landmarks68Model, Landmarks106Model
 from facegrid.vision.manifest import (
     MANIFEST_FILE,
@@ -62,10 +64,9 @@ class FileReport:
 class PackFolder:
     """The packs below one folder, each in a folder of its name."""
 
-    def __init__(self, root: Path, *, threads: int = 2) -> None:
-        """Look below `root`; a run of a model that has no other beside it uses `threads` CPU threads."""
-        self._root = root
-        self._threads = threads
+    def __init__(self, root: Path, *, threads: int = 2, device: Device = CPU) -> None:
+        """Look below `root`; on a CPU, a run that has no other beside it uses `threads` threads."""
+        self._root, self._threads, self._device = root, threads, device
 
     def names(self) -> list[str]:
         """Return the names of the installed packs, sorted."""
@@ -85,8 +86,18 @@ class PackFolder:
         return manifest
 
     def verify(self, name: str) -> list[FileReport]:
-        """Hold every file against the manifest's sha256. Raises as `manifest` does."""
-        return [FileReport(file.path, self._problem(name, file)) for file in self.manifest(name).files]
+        """Hold every file against the manifest's sha256, and what was made of them against its own.
+
+        Raises as `manifest` does.
+        """
+        files = self.manifest(name).files
+        return [
+            *(FileReport(file.path, self._problem(name, file)) for file in files),
+            *(
+                FileReport(path.name, "was changed after it was made; remove it, and it is made again")
+                for path in spoiled_files(self._root / name)
+            ),
+        ]
 
     def load(self, name: str) -> LoadedPack:
         """Load a pack whose every file is what its manifest says, and run each model once.
@@ -119,14 +130,17 @@ class PackFolder:
         path = self._root / name / file.path
         if not path.is_file():
             return "is missing; copy or build the pack again"
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found == file.sha256:
-            return ""
-        return f"has sha256 {found} and the manifest says {file.sha256}; copy or build the pack again"
+        if (found := sha256_of(path)) != file.sha256:
+            return f"has sha256 {found} and the manifest says {file.sha256}; copy or build the pack again"
+        if elsewhere := weights_elsewhere(path):
+            return (
+                f"keeps weights in {', '.join(elsewhere)}, which no sha256 of the manifest covers; make the "
+                "pack with: facegrid models add, which takes them in"
+            )
+        return ""
 
     def _session(self, name: str, file: ModelFile) -> Session:
-        return Session(self._root / name / file.path, self._threads)
+        return Session(self._root / name / file.path, self._threads, self._device)
 
     def _detector(self, name: str, manifest: OnePassManifest | MtcnnManifest) -> FaceDetector:
         if isinstance(manifest, OnePassManifest):
@@ -155,7 +169,8 @@ class PackFolder:
         face = DetectedFace(Box(0, 0, 1, 1), np.zeros((5, 2), np.float32), 0, (), {manifest.alignment: crop})
         with _blamed(f"{name}, {manifest.kind} ({manifest.model.path})"):
             model = _ATTRIBUTE_MODELS[manifest.kind](self._session(name, manifest.model), manifest)
-            model.read([face])
+            for size in model.batch_sizes:
+                model.read([face] * size)
         return model
 
 
@@ -165,6 +180,11 @@ def _blamed(where: str) -> Iterator[None]:
         yield
     except PackError as error:
         raise PackError(f"{where}: {error}") from error
+    except Overloaded as error:
+        raise PackError(
+            f"{where} does not fit into the device's memory; free some, or choose another device or a "
+            "smaller pack"
+        ) from error
     except Exception as error:  # ONNX Runtime's own errors have no public base class
         raise PackError(
             f"{where} does not run as the manifest says; correct the manifest or give another file ({error})"

@@ -1,84 +1,161 @@
 """One ONNX model in memory."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
+import onnxruntime
 
-# Read when the library is loaded: without it, ONNX Runtime keeps a device id in the home folder and reports.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
-import onnxruntime  # after the line above
-
+from facegrid.domain.errors import Overloaded
 from facegrid.domain.faces import Floats
+from facegrid.vision.buckets import buckets, filled, unfilled
 from facegrid.vision.convert.batchable import batchable
+from facegrid.vision.convert.half import halved
+from facegrid.vision.device import CPU, Device
 from facegrid.vision.manifest import PackError
 
 _ERRORS_ONLY = 3
+# More items than this run in turns: what a run holds in memory stays bounded, as do the sizes of batches.
+_LARGEST_RUN = 64
+# What ONNX Runtime, CUDA, cuBLAS and cuDNN say; it has no class of error for this.
+_OUT_OF_MEMORY = ("Failed to allocate memory", "out of memory", "bad_alloc", "bad allocation", "ALLOC_FAILED")
+_LACKING = (
+    "Could not find an implementation",
+    "No Op registered",
+    "not a registered function",
+    "official released onnx opset",
+    "Unsupported model IR version",
+)
 
 
 class Session:
-    """A model with one float32 input, on the GPU where the installed ONNX Runtime can use one.
+    """A model with one float32 input.
 
-    `output_shapes` has None for axes that are not fixed. Safe to run from several threads: a run that is
-    alone uses several cores, one that comes while another is under way a single core. On two cores, for
-    SCRFD and MobileFaceNet, that serves one caller a third faster than one thread a run, and 16 callers
-    6 % faster than two threads a run.
+    `output_shapes` has None for axes that are not fixed; `batch_sizes` are those to run before the first
+    request comes. Safe to run from several threads.
+
+    On a CPU a run that is alone uses several threads, one that comes while another is under way a single
+    one: as many runs as cores then keep every core busy, and none waits for another's threads. On two cores,
+    for SCRFD and MobileFaceNet, that serves one caller a third faster than one thread a run, and 16 callers
+    6 % faster than two threads a run, for the weights and buffers of a second session.
+
+    On CUDA batches are filled up to powers of two: every shape was seen while the model was warmed.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
-        """Load the file; a run that is alone uses `threads` CPU threads. Raises PackError."""
+    def __init__(self, path: Path, threads: int, device: Device = CPU) -> None:
+        """Load the file; on a CPU, a run that is alone uses `threads` threads. Raises PackError."""
         try:
             model = batchable(path)
             source = path if model is None else model
-            self._alone = _inference(source, threads)
-            self._among_others = self._alone if threads == 1 or cuda_is_used() else _inference(source, 1)
+            if device.half_precision:
+                source = halved(path, source)
+            self._alone = _inference(source, threads, device)
+            one_suffices = threads == 1 or device.kind == "cuda"
+            self._among_others = self._alone if one_suffices else _inference(source, 1, device)
+        except PackError:
+            raise
         except Exception as error:  # ONNX Runtime's own errors have no public base class
-            raise PackError(
-                f"{path.name} does not load as an ONNX model; copy or build the file again ({error})"
-            ) from error
+            raise PackError(f"{path.name} {_remedy(error)} ({error})") from error
         self._runs, self._lock = 0, Lock()
         self._input = self._alone.get_inputs()[0].name
         self.runs_batches = model is not None
+        self._fills = device.kind == "cuda" and self.runs_batches
+        self.batch_sizes = tuple(buckets(_LARGEST_RUN)) if self._fills else (1,)
+        self._bound = BoundRuns(self._alone, "cuda") if device.kind == "cuda" else None
         self.output_shapes = [
             tuple(axis if isinstance(axis, int) else None for axis in output.shape)
             for output in self._alone.get_outputs()
         ]
 
     def run(self, batch: Floats) -> list[Floats]:
-        """Return the outputs for a batch, which has at least one item.
+        """Return the outputs for a batch, which has at least one item. Raises Overloaded without memory.
 
         Where neither the file nor a rewrite of it takes a batch, the items run one by one and their
         outputs are joined.
         """
-        with self._claimed() as session:
-            if self.runs_batches or len(batch) == 1:
-                return list(session.run(None, {self._input: batch}))
-            each = [session.run(None, {self._input: batch[i : i + 1]}) for i in range(len(batch))]
-        return [np.concatenate(outputs) for outputs in zip(*each, strict=True)]
+        size = _LARGEST_RUN if self.runs_batches else 1
+        parts = [batch[start : start + size] for start in range(0, len(batch), size)]
+        with self._claimed() as run, _memory_is_short():
+            each = [unfilled(run(filled(part)), len(part)) if self._fills else run(part) for part in parts]
+        return each[0] if len(each) == 1 else [np.concatenate(outputs) for outputs in zip(*each, strict=True)]
 
     @contextmanager
-    def _claimed(self) -> Iterator[onnxruntime.InferenceSession]:
+    def _claimed(self) -> Iterator[Callable[[Floats], list[Floats]]]:
         with self._lock:
             session = self._among_others if self._runs else self._alone
             self._runs += 1
         try:
-            yield session
+            yield self._bound.run if self._bound else lambda batch: session.run(None, {self._input: batch})
         finally:
             with self._lock:
                 self._runs -= 1
 
 
-def cuda_is_used() -> bool:
-    """Return whether sessions run on a GPU."""
-    return "CUDAExecutionProvider" in _providers()
+class BoundRuns:
+    """Runs a session on buffers of its device, one for each size of batch, one run at a time."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, device: str) -> None:
+        """Bind the session's only input and its outputs on "cuda" or "cpu"."""
+        self._session, self._device = session, device
+        self._input = session.get_inputs()[0].name
+        self._outputs = [output.name for output in session.get_outputs()]
+        self._binding = session.io_binding()
+        self._buffers: dict[int, Any] = {}
+        self._lock = Lock()
+
+    def run(self, batch: Floats) -> list[Floats]:
+        """Return the outputs, which stay on the device until all are there."""
+        with self._lock:
+            self._binding.bind_ortvalue_input(self._input, self._buffer(np.ascontiguousarray(batch)))
+            for name in self._outputs:  # bound anew: their shapes may differ from the last run's
+                self._binding.bind_output(name, self._device)
+            self._session.run_with_iobinding(self._binding)
+            return list(self._binding.copy_outputs_to_cpu())
+
+    def _buffer(self, batch: Floats) -> Any:
+        buffer = self._buffers.get(len(batch))
+        if buffer is not None and buffer.shape() == list(batch.shape):
+            buffer.update_inplace(batch)
+        else:
+            # A copy, for on a CPU the buffer would be the caller's own array.
+            buffer = onnxruntime.OrtValue.ortvalue_from_numpy(batch.copy(), self._device)
+            self._buffers[len(batch)] = buffer
+        return buffer
 
 
-def _inference(source: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(source, _options(threads), providers=_providers())
+@contextmanager
+def _memory_is_short() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if _has(error, _OUT_OF_MEMORY):
+            raise Overloaded("there is no memory left to run a model; retry after a moment") from error
+        raise
+
+
+def _remedy(error: Exception) -> str:
+    if _has(error, _OUT_OF_MEMORY):
+        return "does not fit into the device's memory; free some, or choose another device or a smaller pack"
+    if _has(error, _LACKING):
+        return (
+            f"needs an operator or opset that ONNX Runtime {onnxruntime.__version__} lacks; install a newer "
+            "one, or export the model with an older opset"
+        )
+    return "does not load as an ONNX model; copy or build the file again"
+
+
+def _has(error: Exception, words: tuple[str, ...]) -> bool:
+    return any(word in str(error) for word in words)
+
+
+def _inference(source: Path | bytes, threads: int, device: Device) -> onnxruntime.InferenceSession:
+    # Without the fallback a device that is full is an error, not a silent change to another device.
+    return onnxruntime.InferenceSession(
+        source, _options(threads), providers=device.providers, enable_fallback=0
+    )
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
@@ -89,8 +166,3 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _ERRORS_ONLY
     return options
-
-
-def _providers() -> list[str]:
-    available = onnxruntime.get_available_providers()
-    return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]

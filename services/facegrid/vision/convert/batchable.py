@@ -1,7 +1,5 @@
 """Rewrites an ONNX model that takes one item so that it takes a batch; its file stays as it is."""
 
-import hashlib
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ import numpy as np
 import onnxruntime
 
 from facegrid.domain.faces import Floats
+from facegrid.vision.convert.derived import keep, kept
 
 _FATAL_ONLY = 4  # a trial that fails is no news
 # What a free axis, such as a picture's height, is for the trial: a multiple of every detector's stride.
@@ -24,42 +23,19 @@ def batchable(path: Path) -> Path | bytes | None:
     """Return what to load so that a batch gives what its items give one by one.
 
     That is the file itself, or its rewritten form, or None where neither stands the trial: two random
-    items, together and alone. The rewritten form is kept beside the file under the file's sha256, and in
-    memory alone where the folder cannot be written. Raises what ONNX Runtime raises for a broken file.
+    items, together and alone. The rewritten form is kept beside the file, and in memory alone where the
+    folder cannot be written. Raises what ONNX Runtime raises for a broken file.
     """
+    if cache := kept(path, "batchable"):
+        return cache
     original = _session(path)
     if _stands_trial(original, original):
         return path
-    cache = path.with_name(f"{path.name}.{_sha256(path)}.batchable")
-    with suppress(Exception):  # a missing or spoiled cache is made anew
-        if _stands_trial(_session(cache), original):
-            return cache
     with suppress(Exception):  # a graph of a kind that the rewrite does not know runs one by one
         rewritten = _rewritten(path)
         if _stands_trial(_session(rewritten), original):
-            return _kept(cache, rewritten)
+            return keep(path, "batchable", rewritten)
     return None
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears complete or not at all."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".building-") as folder:
-        partial = Path(folder) / path.name
-        partial.write_bytes(content)
-        partial.replace(path)
-
-
-def _kept(cache: Path, content: bytes) -> Path | bytes:
-    try:
-        write_whole(cache, content)
-    except OSError:
-        return content
-    return cache
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _session(model: Path | bytes) -> onnxruntime.InferenceSession:

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from facegrid.domain.errors import PackNotFound
-from facegrid.vision.convert.batchable import write_whole
+from facegrid.vision.convert.derived import write_whole
 from facegrid.vision.manifest import MANIFEST_FILE, PackError
 from facegrid.vision.packs import PackFolder
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from facegrid.domain.faces import DetectedFace, Floats, Pixels
 from facegrid.vision.detectors.contract import faces_from_arrays, suppress
+from facegrid.vision.manifest import PackError
 from facegrid.vision.session import Session
 
 _Squares = NDArray[np.int64]
@@ -36,8 +37,14 @@ class MtcnnDetector:
         smallest_face: int,
         score_thresholds: tuple[float, float, float],
     ) -> None:
-        """Scale photographs down to `input_size` pixels and look for faces of `smallest_face` and more."""
+        """Scale photographs down to `input_size` pixels and look for faces of `smallest_face` and more.
+
+        The later stages, which a picture without a face never reaches, run once for each size of batch.
+        Raises PackError where their outputs are others.
+        """
         self._proposal, self._refinement, self._output = stages
+        for stage, side, widths in ((self._refinement, 24, [4, 2]), (self._output, 48, [4, 10, 2])):
+            _check_stage(stage, side, widths)
         self._size = input_size
         self._smallest_face = smallest_face
         self._thresholds = score_thresholds
@@ -91,6 +98,17 @@ class MtcnnDetector:
         moved = _moved(boxes, offsets[passed])
         kept = suppress(moved, scores, _OVERLAP, of_smaller=True)
         return moved[kept], landmarks[kept], scores[kept]
+
+
+def _check_stage(stage: Session, side: int, widths: list[int]) -> None:
+    for size in stage.batch_sizes:
+        outputs = stage.run(np.zeros((size, side, side, 3), np.float32))
+        if [output.shape[1:] for output in outputs] != [(width,) for width in widths]:
+            raise PackError(
+                f"the stage for crops of {side} px has outputs of the shapes "
+                f"{[output.shape for output in outputs]} where the last axes are {widths} in MTCNN's; give "
+                "another file"
+            )
 
 
 def _resized(pixels: Pixels, scale: float) -> Pixels:

@@ -81,7 +81,8 @@ class OnePassDetector(ABC):
     def detect_batch(self, photographs: Sequence[Pixels]) -> list[list[DetectedFace]]:
         """Return the faces of each photograph, best score first; the photographs may differ in size."""
         canvases, scales = zip(*map(self._fit, photographs), strict=True)
-        outputs = self._session.run(np.concatenate([self._blob(canvas) for canvas in canvases]))
+        blobs = [self._blob(canvas) for canvas in canvases]
+        outputs = self._session.run(blobs[0] if len(blobs) == 1 else np.concatenate(blobs))
         count = len(canvases)
         return [
             self._faces([_one(output, number, count) for output in outputs], scale)
