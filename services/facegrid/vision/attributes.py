@@ -26,9 +26,13 @@ class AttributeModel(ABC):
                 f"{self.kind} has one of {self.length} numbers; correct the manifest or give another file"
             )
         self._session = session
-        self.batch_sizes = session.batch_sizes
         self._alignment, self._side = manifest.alignment, manifest.side
         self._mean, self._std = np.float32(manifest.mean), np.float32(manifest.std)
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """The numbers of faces to read once before the first request comes."""
+        return self._session.batch_sizes
 
     def read(self, faces: Sequence[DetectedFace]) -> list[FaceAttributes]:
         """Return what is read of each face, which carries its crop; all go through the model at once."""
