@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 from facegrid.client import Client
 from facegrid.domain.errors import ConfigurationError
 from facegrid.serving.local import LocalRuntime
-from facegrid.serving.wiring import build_application
 from facegrid.settings import Settings
 from facegrid.vision.device import choose_device
 
@@ -26,7 +25,9 @@ def test_the_log_says_what_models_run_on(tmp_path: Path, open_pack_root: Path) -
     """`auto` takes what there is, and the log names it."""
     structlog.reset_defaults()
     with capture_logs() as logs:
-        build_application(settings(tmp_path, open_pack_root)).close()
+        runtime = LocalRuntime(settings(tmp_path, open_pack_root))
+        runtime.start()
+        runtime.stop()
     (entry,) = [entry for entry in logs if entry["event"] == "models run on"]
     assert entry["device"] == choose_device("auto").kind
     assert entry["cores"] >= 1
