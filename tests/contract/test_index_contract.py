@@ -188,6 +188,31 @@ async def test_concurrent_writers_and_searchers_lose_nothing(index: Index, galle
     assert await index.open(gallery, "v1", DIMENSION) == set(stored.keys)
 
 
+async def test_searches_made_at_once_get_their_own_answers(index: Index, gallery: str) -> None:
+    """Each gets the rows for its own probes, and as many as it asked for."""
+    stored = rows(unit_vectors(50))
+    await index.open(gallery, "v1", DIMENSION)
+    await index.add(gallery, stored)
+    searches = [index.search(gallery, stored.vectors[:place], place) for place in range(1, 9)]
+    for place, found in enumerate(await asyncio.gather(*searches), 1):
+        assert [keys(hits)[0] for hits in found] == stored.keys[:place]
+        assert {len(hits) for hits in found} == {place}
+
+
+async def test_a_search_that_is_called_off_holds_up_no_other(index: Index, gallery: str) -> None:
+    """Those that came with it are answered."""
+    stored = rows(unit_vectors(50))
+    await index.open(gallery, "v1", DIMENSION)
+    await index.add(gallery, stored)
+    searches = [asyncio.create_task(index.search(gallery, stored.vectors[:1], 1)) for _ in range(5)]
+    await asyncio.sleep(0)
+    searches[0].cancel()
+    searches[2].cancel()
+    for search in (searches[1], *searches[3:]):
+        (hits,) = await search
+        assert keys(hits) == ["e0/0"]
+
+
 async def test_a_gallery_must_be_open(index: Index, gallery: str) -> None:
     """Searching or changing what was not opened is told, not answered with nothing."""
     for call in (

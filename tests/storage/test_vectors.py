@@ -109,7 +109,7 @@ def test_a_search_is_brute_force(
 
 @pytest.mark.parametrize("dimension", [16, 128, 512])
 def test_a_row_that_every_rounding_holds_back_is_found(scanners: ThreadPoolExecutor, dimension: int) -> None:
-    """The best row is rounded down by nearly the proven bound, and 150 that are hardly worse up by as much."""
+    """The best row is rounded down by nearly its bound, and 150 that are hardly worse up by as much."""
     signs = np.random.default_rng(0).choice([-1.0, 1.0], dimension)
     step = min(1.0, 6 / np.sqrt(dimension)) / 127
     rounded_up = signs * np.where(np.arange(dimension) % 16, 2.51, 1.51)

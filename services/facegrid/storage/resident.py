@@ -4,7 +4,9 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 import faiss
@@ -19,7 +21,7 @@ from facegrid.storage.blocks import Places
 from facegrid.storage.vectors import ScannedVectors
 
 T = TypeVar("T")
-_ROWS_A_STEP = 1024
+_ROWS_A_STEP = 256  # so few that a search hardly waits for them
 
 
 class ResidentIndex:
@@ -28,15 +30,17 @@ class ResidentIndex:
     exact = True
 
     def __init__(self, workers: int) -> None:
-        """Take the number of threads that scan, and of calls that may run at a time."""
+        """Take the number of threads that scan, and of galleries that are searched at a time."""
         self._workers = workers
-        self._pool = ThreadPoolExecutor(workers, "resident", faiss.omp_set_num_threads, (1,))
+        self._searchers = ThreadPoolExecutor(workers, "search", faiss.omp_set_num_threads, (1,))
+        self._writer = ThreadPoolExecutor(1, "write")
         self._scanners = ThreadPoolExecutor(workers, "scan", faiss.omp_set_num_threads, (1,))
         self._galleries: dict[str, _Rows] = {}
 
     def close(self) -> None:
         """Wait for what is under way and forget all rows."""
-        self._pool.shutdown()
+        self._writer.shutdown()
+        self._searchers.shutdown()
         self._scanners.shutdown()
         self._galleries.clear()
 
@@ -46,19 +50,36 @@ class ResidentIndex:
         if rows is None or rows.version != version:
             vectors = ScannedVectors(dimension, self._scanners, self._workers)
             rows = self._galleries[gallery] = _Rows(version, vectors)
-        return await self._run(rows.keys)
+        return await _run(self._writer, rows.keys)
 
     async def add(self, gallery: str, rows: IndexRows) -> None:
         """Add rows, over those with the same key. Raises IndexLoading where the gallery is not open."""
-        await self._run(self._rows(gallery).add, rows)
+        await _run(self._writer, self._rows(gallery).add, rows)
 
     async def remove(self, gallery: str, encounter_ids: Sequence[str]) -> None:
         """Remove the rows of encounters. Raises IndexLoading where the gallery is not open."""
-        await self._run(self._rows(gallery).remove, encounter_ids)
+        await _run(self._writer, self._rows(gallery).remove, encounter_ids)
 
     async def search(self, gallery: str, probes: Floats, limit: int) -> list[list[Hit]]:
-        """Return the best rows for each probe. Raises IndexLoading where the gallery is not open."""
-        return await self._run(self._rows(gallery).search, probes, limit)
+        """Return the best rows for each probe. Raises IndexLoading where the gallery is not open.
+
+        Searches wait for each other; the first of those that wait does the work of all in one scan.
+        """
+        rows, search = self._rows(gallery), _Search(probes, limit)
+        rows.waiting.append(search)
+        async with rows.turn:
+            if not search.found:
+                await self._search_all(rows)
+        return search.found
+
+    async def _search_all(self, rows: "_Rows") -> None:
+        searches = rows.waiting[:]
+        probes = np.concatenate([search.probes for search in searches])
+        limit = max(search.limit for search in searches)
+        found = iter(await _run(self._searchers, rows.search, probes, limit))
+        for search in searches:
+            search.found = [hits[: search.limit] for hits in islice(found, len(search.probes))]
+        del rows.waiting[: len(searches)]
 
     async def drop(self, gallery: str) -> None:
         """Forget a gallery."""
@@ -70,8 +91,18 @@ class ResidentIndex:
         except KeyError:
             raise IndexLoading("the gallery's index is not open yet; retry in a moment") from None
 
-    async def _run(self, call: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(call, *args))
+
+async def _run(pool: ThreadPoolExecutor, call: Callable[..., T], *args: object) -> T:
+    return await asyncio.get_running_loop().run_in_executor(pool, partial(call, *args))
+
+
+@dataclass(slots=True, eq=False)  # arrays have no single truth
+class _Search:
+    """A search that waits for its turn, and what it found once it has been done."""
+
+    probes: Floats
+    limit: int
+    found: list[list[Hit]] = field(default_factory=list)
 
 
 class _Rows:
@@ -82,6 +113,8 @@ class _Rows:
 
     def __init__(self, version: str, vectors: ScannedVectors) -> None:
         self.version = version
+        self.waiting: list[_Search] = []
+        self.turn = asyncio.Lock()
         self._vectors = vectors
         self._subjects: list[str] = []
         self._encounters: list[str] = []

@@ -92,7 +92,7 @@ class ScannedVectors:
 
     def search(self, probes: Floats, limit: int) -> list[tuple[Places, Scores]]:
         """Return for each probe of (N, dimension) the places and scores of the `limit` best vectors."""
-        if not self._blocks:
+        if not (self._blocks and len(probes)):
             return [(np.empty(0, np.int64), np.empty(0)) for _ in probes]
         queries = [_query(probe, self._step) for probe in probes.astype(np.float64)]
         scans = self._scan(np.stack([query.steps for query in queries]), limit)
