@@ -9,7 +9,7 @@ ACCELERATOR ?= cpu
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help demo test test-fast check proto bench install install-dev clean
+.PHONY: help demo test test-fast check proto bench bench-gallery install install-dev clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,10 @@ endif
 bench: install-dev  ## Measure speed beside insightface, and what a search costs (set FACEGRID_TEST_ASSETS)
 	$(RUN) python loadtests/extract.py
 	$(RUN) python loadtests/identify.py
+
+N ?= 10000 100000
+bench-gallery: install-dev  ## Measure searches beside faiss (N=1000000, or several sizes for a chart)
+	$(RUN) python loadtests/gallery.py $(N)
 
 install: $(UV)  ## Install into .venv (ACCELERATOR=gpu for CUDA)
 	@echo "Installing Facegrid (a minute or two on a fresh machine)"

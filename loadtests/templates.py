@@ -1,7 +1,7 @@
 """Templates like those of a real model, made of nothing but a seed: no person's face is behind them.
 
-The scores are those that Facegrid measured on 300 labelled pairs of celebrity photographs with a MobileFaceNet
-trained with ArcFace: mated 0.50 to 1.0, mean 0.76; non-mated with a mean of 0.03, the highest 0.34 to
+The scores are those that Facegrid measured on 300 labelled pairs of celebrity photographs with a
+MobileFaceNet trained with ArcFace: mated 0.50 to 1.0, mean 0.76; non-mated mean 0.03, the highest 0.34 to
 0.42, as a standard deviation of 0.1 gives.
 
 A template is a little of one common direction, and for the rest its subject's own direction mixed with

@@ -18,10 +18,10 @@ from facegrid.domain.galleries import IndexRows
 from facegrid.domain.matching import Hit
 from facegrid.domain.templates import round_score
 from facegrid.storage.blocks import Places
-from facegrid.storage.vectors import ScannedVectors
+from facegrid.storage.vectors import EncodedVectors, ScannedVectors
 
 T = TypeVar("T")
-_ROWS_A_STEP = 256  # so few that a search hardly waits for them
+_ROWS_A_STEP = 1024  # a search waits for some milliseconds at most
 
 
 class ResidentIndex:
@@ -48,17 +48,24 @@ class ResidentIndex:
         """Make the gallery's rows ready, empty where they were of another version; return their keys."""
         rows = self._galleries.get(gallery)
         if rows is None or rows.version != version:
-            vectors = ScannedVectors(dimension, self._scanners, self._workers)
+            vectors = ScannedVectors(dimension, self._scanners, self._workers - 1)
             rows = self._galleries[gallery] = _Rows(version, vectors)
         return await _run(self._writer, rows.keys)
 
     async def add(self, gallery: str, rows: IndexRows) -> None:
         """Add rows, over those with the same key. Raises IndexLoading where the gallery is not open."""
-        await _run(self._writer, self._rows(gallery).add, rows)
+        held = self._rows(gallery)
+        for start in range(0, len(rows), _ROWS_A_STEP):
+            part = rows.part(slice(start, start + _ROWS_A_STEP))
+            encoded = await _run(self._writer, held.vectors.encode, part.vectors)
+            async with held.turn:
+                await _run(self._writer, held.put, part, encoded)
 
     async def remove(self, gallery: str, encounter_ids: Sequence[str]) -> None:
         """Remove the rows of encounters. Raises IndexLoading where the gallery is not open."""
-        await _run(self._writer, self._rows(gallery).remove, encounter_ids)
+        held = self._rows(gallery)
+        async with held.turn:
+            await _run(self._writer, held.remove, encounter_ids)
 
     async def search(self, gallery: str, probes: Floats, limit: int) -> list[list[Hit]]:
         """Return the best rows for each probe. Raises IndexLoading where the gallery is not open.
@@ -108,14 +115,15 @@ class _Search:
 class _Rows:
     """The rows of one gallery, column by column: a million objects would cost as much as their vectors.
 
-    A search holds the lock to its end, so that it never meets half a change.
+    Searches and changes take turns, first come, first served. The lock keeps them apart where a caller who
+    had the turn gave up while a thread goes on.
     """
 
     def __init__(self, version: str, vectors: ScannedVectors) -> None:
         self.version = version
         self.waiting: list[_Search] = []
         self.turn = asyncio.Lock()
-        self._vectors = vectors
+        self.vectors = vectors
         self._subjects: list[str] = []
         self._encounters: list[str] = []
         self._samples: list[int] = []
@@ -127,12 +135,9 @@ class _Rows:
             rows = zip(self._encounters, self._samples, strict=True)
             return {f"{encounter_id}/{sample}" for encounter_id, sample in rows}
 
-    def add(self, rows: IndexRows) -> None:
-        for start in range(0, len(rows), _ROWS_A_STEP):
-            part = rows.part(slice(start, start + _ROWS_A_STEP))
-            encoded = self._vectors.encode(part.vectors)
-            with self._lock:
-                self._vectors.put(self._place_all(part), encoded)
+    def put(self, rows: IndexRows, encoded: EncodedVectors) -> None:
+        with self._lock:
+            self.vectors.put(self._place_all(rows), encoded)
 
     def remove(self, encounter_ids: Sequence[str]) -> None:
         with self._lock:
@@ -147,7 +152,7 @@ class _Rows:
                     self._hit(place, score)
                     for place, score in zip(places.tolist(), scores.tolist(), strict=True)
                 ]
-                for places, scores in self._vectors.search(probes, limit)
+                for places, scores in self.vectors.search(probes, limit)
             ]
 
     def _hit(self, place: int, score: float) -> Hit:
@@ -183,4 +188,4 @@ class _Rows:
         self._samples[place] = self._samples[last]
         for column in (self._subjects, self._encounters, self._samples):
             column.pop()
-        self._vectors.remove(place)
+        self.vectors.remove(place)

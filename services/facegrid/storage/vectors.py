@@ -13,7 +13,7 @@ from facegrid.storage.blocks import BLOCK_ROWS, Block, Codes, Places, Scan, Scor
 _STEPS = 127
 _WIDEST = 6.0  # standard deviations of an element of a random vector of length 1
 _SMALLEST = 1e-30  # of a probe of zeros
-_FETCHED, _FETCHED_PER_BLOCK, _FETCHED_AGAIN = 512, 128, 4
+_FETCHED, _FETCHED_PER_BLOCK, _FETCHED_AGAIN = 512, 64, 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
@@ -45,7 +45,10 @@ class ScannedVectors:
     """
 
     def __init__(self, dimension: int, scanners: Executor, workers: int) -> None:
-        """Take the vectors' length, and threads with their number; OpenMP may use one thread in each."""
+        """Take the vectors' length, and threads with their number, that help the one which searches.
+
+        OpenMP may use one thread in each of them.
+        """
         self._dimension, self._scanners, self._workers = dimension, scanners, workers
         self._step = min(1.0, _WIDEST / math.sqrt(dimension)) / _STEPS
         self._blocks: list[Block] = []
@@ -103,13 +106,16 @@ class ScannedVectors:
         fetched = _FETCHED_PER_BLOCK + (_FETCHED + 2 * limit) // len(self._blocks)
         blocks = iter(self._blocks)  # each thread takes the next one, so that a slow thread holds up none
 
-        def scan_some(_: int) -> list[list[Scan]]:
+        def scan_some() -> list[list[Scan]]:
             return [block.scan(probes, fetched) for block in blocks]
 
-        if len(self._blocks) == 1:
-            scans = scan_some(0)
-        else:
-            scans = [one for some in self._scanners.map(scan_some, range(self._workers)) for one in some]
+        others = [
+            self._scanners.submit(scan_some) for _ in range(min(len(self._blocks), self._workers + 1) - 1)
+        ]
+        scans = scan_some()
+        for other in others:
+            if not other.cancel():  # a thread that did not come to begin has nothing left to do
+                scans += other.result()
         return list(zip(*scans, strict=True))
 
     def _best(self, query: "_Query", scans: Sequence[Scan], limit: int) -> tuple[Places, Scores]:
