@@ -12,7 +12,8 @@ ACCELERATOR ?= cpu
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory install install-dev clean
+.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory bench-gallery install \
+  install-dev clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,9 +70,13 @@ bench: install-dev  ## Measure speed beside insightface and bare ONNX Runtime, a
 	$(RUN) python loadtests/extract.py
 	$(RUN) python loadtests/identify.py
 
-N ?= 10000
+bench-memory: N ?= 10000
 bench-memory: install-dev  ## Measure a server's memory over N photographs (N=10000)
 	$(RUN) python loadtests/memory.py --photographs $(N)
+
+bench-gallery: N ?= 10000 100000
+bench-gallery: install-dev  ## Measure searches beside faiss (N=1000000, or several sizes for a chart)
+	$(RUN) python loadtests/gallery.py $(N)
 
 install: $(UV)  ## Install into .venv (ACCELERATOR=gpu for CUDA)
 	@echo "Installing Facegrid (a minute or two on a fresh machine)"

@@ -10,7 +10,7 @@ import pytest
 
 from facegrid.domain.errors import IndexLoading, InvalidField, StoreUnavailable
 from facegrid.domain.faces import Floats
-from facegrid.domain.galleries import IndexRow
+from facegrid.domain.galleries import IndexRows
 from facegrid.domain.matching import Hit
 from facegrid.domain.templates import round_score
 from facegrid.identity.ports import Index
@@ -52,12 +52,15 @@ def unit_vectors(count: int, seed: int = 0) -> Floats:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def rows(vectors: Floats, prefix: str = "e") -> list[IndexRow]:
-    """Return a row for each vector, two samples an encounter."""
-    return [
-        IndexRow(f"s{number // 4}", f"{prefix}{number // 2}", number % 2, vector)
-        for number, vector in enumerate(vectors)
-    ]
+def rows(vectors: Floats, prefix: str = "e") -> IndexRows:
+    """Return a row for each vector, two samples an encounter, four a subject."""
+    numbers = range(len(vectors))
+    return IndexRows(
+        [f"s{number // 4}" for number in numbers],
+        [f"{prefix}{number // 2}" for number in numbers],
+        [number % 2 for number in numbers],
+        vectors,
+    )
 
 
 def keys(hits: list[Hit]) -> list[str]:
@@ -74,8 +77,8 @@ async def test_hits_are_those_of_brute_force(index: Index, gallery: str) -> None
     found = await index.search(gallery, probes, 40)
     for scores, hits in zip(probes @ stored.T, found, strict=True):
         best = np.argsort(-scores)[:40]
-        assert keys(hits) == [all_rows[place].key for place in best]
-        assert [hit.subject_id for hit in hits] == [all_rows[place].subject_id for place in best]
+        assert keys(hits) == all_rows.take(best).keys
+        assert [hit.subject_id for hit in hits] == all_rows.take(best).subject_ids
         assert [hit.score for hit in hits] == pytest.approx(scores[best], abs=2e-6)
         assert all(hit.score == round_score(hit.score) for hit in hits)
 
@@ -95,7 +98,7 @@ async def test_rows_of_equal_score_are_all_there(index: Index, gallery: str) -> 
 async def test_an_empty_index_answers_an_empty_list_for_each_probe(index: Index, gallery: str) -> None:
     """A gallery without subjects can be searched."""
     assert await index.open(gallery, "v1", DIMENSION) == set()
-    await index.add(gallery, [])
+    await index.add(gallery, rows(unit_vectors(0)))
     await index.remove(gallery, [])
     assert await index.search(gallery, unit_vectors(2), 10) == [[], []]
 
@@ -113,8 +116,8 @@ async def test_a_row_with_a_known_key_is_overwritten(index: Index, gallery: str)
     """The last vector and subject given for a key stand, also within one call."""
     old, middle, new = unit_vectors(3)
     await index.open(gallery, "v1", DIMENSION)
-    await index.add(gallery, [IndexRow("s", "e1", 0, old), IndexRow("s", "e2", 0, old)])
-    await index.add(gallery, [IndexRow("s", "e1", 0, middle), IndexRow("t", "e1", 0, new)])
+    await index.add(gallery, IndexRows(["s", "s"], ["e1", "e2"], [0, 0], np.stack([old, old])))
+    await index.add(gallery, IndexRows(["s", "t"], ["e1", "e1"], [0, 0], np.stack([middle, new])))
     (hits,) = await index.search(gallery, new[None], 10)
     assert keys(hits) == ["e1/0", "e2/0"]
     assert (hits[0].subject_id, hits[0].score) == ("t", pytest.approx(1.0))
@@ -128,9 +131,9 @@ async def test_removed_encounters_are_not_found(index: Index, gallery: str) -> N
     await index.open(gallery, "v1", DIMENSION)
     await index.add(gallery, stored)
     await index.remove(gallery, ["e0", "e7", "e19", "never"])
-    left = {row.key for row in stored if row.encounter_id not in {"e0", "e7", "e19"}}
+    left = {key for key in stored.keys if key.partition("/")[0] not in {"e0", "e7", "e19"}}
     assert await index.open(gallery, "v1", DIMENSION) == left
-    (hits,) = await index.search(gallery, stored[0].vector[None], 100)
+    (hits,) = await index.search(gallery, stored.vectors[:1], 100)
     assert set(keys(hits)) == left
 
 
@@ -139,12 +142,12 @@ async def test_rows_stay_right_through_additions_and_removals(index: Index, gall
     stored = rows(unit_vectors(120))
     await index.open(gallery, "v1", DIMENSION)
     for start in range(0, 120, 20):
-        await index.add(gallery, stored[start : start + 20])
+        await index.add(gallery, stored.part(slice(start, start + 20)))
         await index.remove(gallery, [f"e{start // 2 + step}" for step in (0, 4, 9)])
-    await index.add(gallery, stored[:2])
-    live = [row for row in stored if int(row.encounter_id[1:]) % 10 not in {0, 4, 9}] + stored[:2]
-    found = await index.search(gallery, np.stack([row.vector for row in live]), 1)
-    assert [keys(hits) for hits in found] == [[row.key] for row in live]
+    await index.add(gallery, stored.part(slice(2)))
+    live = stored.take([row for row in range(120) if row < 2 or row // 2 % 10 not in {0, 4, 9}])
+    found = await index.search(gallery, live.vectors, 1)
+    assert [keys(hits) for hits in found] == [[key] for key in live.keys]
 
 
 async def test_galleries_do_not_see_each_other_and_are_dropped_alone(index: Index, gallery: str) -> None:
@@ -177,12 +180,37 @@ async def test_concurrent_writers_and_searchers_lose_nothing(index: Index, galle
 
     async def search() -> None:
         for _ in range(10):
-            (hits,) = await index.search(gallery, stored[0].vector[None], 400)
+            (hits,) = await index.search(gallery, stored.vectors[:1], 400)
             assert len(set(keys(hits))) == len(hits)
 
-    writes = [index.add(gallery, stored[start : start + 10]) for start in range(0, 400, 10)]
+    writes = [index.add(gallery, stored.part(slice(start, start + 10))) for start in range(0, 400, 10)]
     await asyncio.gather(search(), *writes, search())
-    assert await index.open(gallery, "v1", DIMENSION) == {row.key for row in stored}
+    assert await index.open(gallery, "v1", DIMENSION) == set(stored.keys)
+
+
+async def test_searches_made_at_once_get_their_own_answers(index: Index, gallery: str) -> None:
+    """Each gets the rows for its own probes, and as many as it asked for."""
+    stored = rows(unit_vectors(50))
+    await index.open(gallery, "v1", DIMENSION)
+    await index.add(gallery, stored)
+    searches = [index.search(gallery, stored.vectors[:place], place) for place in range(1, 9)]
+    for place, found in enumerate(await asyncio.gather(*searches), 1):
+        assert [keys(hits)[0] for hits in found] == stored.keys[:place]
+        assert {len(hits) for hits in found} == {place}
+
+
+async def test_a_search_that_is_called_off_holds_up_no_other(index: Index, gallery: str) -> None:
+    """Those that came with it are answered."""
+    stored = rows(unit_vectors(50))
+    await index.open(gallery, "v1", DIMENSION)
+    await index.add(gallery, stored)
+    searches = [asyncio.create_task(index.search(gallery, stored.vectors[:1], 1)) for _ in range(5)]
+    await asyncio.sleep(0)
+    searches[0].cancel()
+    searches[2].cancel()
+    for search in (searches[1], *searches[3:]):
+        (hits,) = await search
+        assert keys(hits) == ["e0/0"]
 
 
 async def test_a_gallery_must_be_open(index: Index, gallery: str) -> None:
@@ -207,10 +235,8 @@ async def test_milvus_lite_keeps_its_rows_when_it_is_closed(tmp_path: Path, gall
     first.close()
     second = MilvusIndex(str(tmp_path / "milvus"))
     try:
-        assert await second.open(gallery, "v1", DIMENSION) == {
-            row.key for row in stored if row.encounter_id != "e3"
-        }
-        (hits,) = await second.search(gallery, stored[0].vector[None], 1)
+        assert await second.open(gallery, "v1", DIMENSION) == set(stored.keys) - {"e3/0", "e3/1"}
+        (hits,) = await second.search(gallery, stored.vectors[:1], 1)
         assert keys(hits) == ["e0/0"]
     finally:
         second.close()

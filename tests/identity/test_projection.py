@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from facegrid.domain.errors import GalleryNotFound, IndexLoading, StoreUnavailable
-from facegrid.domain.galleries import Encounter, Gallery
+from facegrid.domain.galleries import Gallery, IndexRows
 from facegrid.identity.enroll import EnrollMode
 from facegrid.identity.projection import Projection
 from facegrid.storage.resident import ResidentIndex
@@ -15,17 +15,17 @@ from house import House, call
 
 
 class SlowRecords:
-    """Records whose encounters come once they are released."""
+    """Records whose rows come once they are released."""
 
     def __init__(self, house: House) -> None:
         """Take the real records."""
         self._records = house.records
         self.released = asyncio.Event()
 
-    async def encounters(self, gallery: Gallery) -> AsyncIterator[list[Encounter]]:
+    async def rows(self, gallery: Gallery) -> AsyncIterator[tuple[IndexRows, int]]:
         """Wait, then yield what there is."""
         await self.released.wait()
-        async for batch in self._records.encounters(gallery):
+        async for batch in self._records.rows(gallery):
             yield batch
 
     async def last_revision(self, gallery: Gallery) -> int:
@@ -101,6 +101,6 @@ async def test_what_the_index_did_not_remove_stays_hidden(
     projection = Projection(house.records, ForgetfulIndex(workers=1))
     await projection.ready(gallery)
     with pytest.raises(StoreUnavailable):
-        await projection.remove(gallery, "ann", [encounter.encounter_id], encounter.revision + 1)
+        await projection.remove(gallery, [encounter.encounter_id], encounter.revision + 1)
     await asyncio.sleep(0.05)
     assert await projection.search(gallery, fake_template(b"ann").vector[None], 5) == [[]]

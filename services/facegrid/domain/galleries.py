@@ -1,7 +1,10 @@
 """Galleries, and what stands in them: subjects, their encounters, and the samples of an encounter."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+
+import numpy as np
 
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.faces import DetectedFace, Floats
@@ -80,23 +83,55 @@ class Tombstone:
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
-class IndexRow:
-    """One vector of an index: float32 (dimension,), normalised, and whose it is."""
+class IndexRows:
+    """Rows of an index, column by column: float32 vectors (N, dimension), normalised, and whose they are.
 
-    subject_id: str
-    encounter_id: str
-    sample: int
-    vector: Floats = field(repr=False)
+    A row's key is its encounter and the number of its sample.
+    """
+
+    subject_ids: Sequence[str]
+    encounter_ids: Sequence[str]
+    samples: Sequence[int]
+    vectors: Floats = field(repr=False)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.samples)
 
     @property
-    def key(self) -> str:
-        """The row's primary key."""
-        return f"{self.encounter_id}/{self.sample}"
+    def keys(self) -> list[str]:
+        """The rows' primary keys."""
+        return [
+            f"{encounter_id}/{sample}"
+            for encounter_id, sample in zip(self.encounter_ids, self.samples, strict=True)
+        ]
+
+    def part(self, rows: slice) -> "IndexRows":
+        """Return a range of the rows; no vector is copied."""
+        return IndexRows(
+            self.subject_ids[rows], self.encounter_ids[rows], self.samples[rows], self.vectors[rows]
+        )
+
+    def take(self, rows: Sequence[int]) -> "IndexRows":
+        """Return the rows of these numbers."""
+        return IndexRows(
+            [self.subject_ids[row] for row in rows],
+            [self.encounter_ids[row] for row in rows],
+            [self.samples[row] for row in rows],
+            self.vectors[list(rows)],
+        )
 
 
-def index_rows(encounter: Encounter) -> list[IndexRow]:
-    """Return the rows that an index holds for an encounter."""
-    return [
-        IndexRow(encounter.subject_id, encounter.encounter_id, number, sample.template.vector)
+def index_rows(encounters: Sequence[Encounter]) -> IndexRows:
+    """Return the rows that an index holds for encounters, of which there is at least one."""
+    samples = [
+        (encounter, number, sample.template.vector)
+        for encounter in encounters
         for number, sample in enumerate(encounter.samples)
     ]
+    return IndexRows(
+        [encounter.subject_id for encounter, _, _ in samples],
+        [encounter.encounter_id for encounter, _, _ in samples],
+        [number for _, number, _ in samples],
+        np.stack([vector for _, _, vector in samples]),
+    )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from facegrid.domain.attributes import Attribute, FaceAttributes
 from facegrid.domain.calls import Call
 from facegrid.domain.faces import DetectedFace, Detection, Floats
-from facegrid.domain.galleries import Encounter, Gallery, IndexRow, Subject, Tombstone
+from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone
 from facegrid.domain.matching import Hit
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
@@ -146,8 +146,11 @@ class Records(Protocol):
         """Remove encounters and, with the last one, their subject; mark their request ids as deleted."""
         ...
 
-    def encounters(self, gallery: Gallery) -> AsyncIterator[list[Encounter]]:
-        """Yield all active encounters in batches, after finishing what a crash left half done."""
+    def rows(self, gallery: Gallery) -> AsyncIterator[tuple[IndexRows, int]]:
+        """Yield the rows of all active encounters in batches, after finishing what a crash left half done.
+
+        Beside them stands the latest revision that first shows one of them.
+        """
         ...
 
     async def last_revision(self, gallery: Gallery) -> int:
@@ -164,7 +167,7 @@ class Index(Protocol):
         """Make the index of a gallery ready and return the keys of the rows that it holds already."""
         ...
 
-    async def add(self, gallery: str, rows: Sequence[IndexRow]) -> None:
+    async def add(self, gallery: str, rows: IndexRows) -> None:
         """Add rows; one whose key is there is overwritten."""
         ...
 

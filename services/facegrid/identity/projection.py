@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,14 +22,18 @@ _OVERFETCH = 4
 
 @dataclass(slots=True)
 class _State:
-    """One gallery's index. `hidden` encounters may be in the index and are not to be seen."""
+    """One gallery's index. `hidden` encounters may be in the index and are not to be seen.
+
+    `shown` has the subject of each encounter that is in the index, `subjects` the number of these by subject.
+    """
 
     filling: asyncio.Task[None] | None = None
     revision: int = 0
     given: int = 0
     swaps: int = 0
     hidden: set[str] = field(default_factory=set)
-    subjects: dict[str, set[str]] = field(default_factory=dict)
+    shown: dict[str, str] = field(default_factory=dict)
+    subjects: Counter[str] = field(default_factory=Counter)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
 
@@ -94,27 +99,24 @@ class Projection:
     async def add(self, gallery: Gallery, encounter: Encounter) -> None:
         """Show an encounter and, in the same step, no longer those that it replaces."""
         state = self._state(gallery)
-        shown = state.subjects.get(encounter.subject_id, set())
-        if encounter.encounter_id not in shown:
+        if encounter.encounter_id not in state.shown:
             await self._show(state, gallery, encounter)
-        await self.remove(gallery, encounter.subject_id, encounter.replaces, encounter.revision)
+        await self.remove(gallery, encounter.replaces, encounter.revision)
 
     async def _show(self, state: _State, gallery: Gallery, encounter: Encounter) -> None:
         if encounter.replaces:
             state.hidden.add(encounter.encounter_id)
-        await self._index.add(gallery.gallery_id, index_rows(encounter))
+        await self._index.add(gallery.gallery_id, index_rows([encounter]))
         if encounter.replaces:
             state.hidden.discard(encounter.encounter_id)
             state.swaps += 1
-        state.subjects.setdefault(encounter.subject_id, set()).add(encounter.encounter_id)
+        _note(state, {encounter.encounter_id: encounter.subject_id})
 
-    async def remove(
-        self, gallery: Gallery, subject_id: str, encounter_ids: Sequence[str], revision: int
-    ) -> None:
+    async def remove(self, gallery: Gallery, encounter_ids: Sequence[str], revision: int) -> None:
         """Take encounters out of all searches from now on."""
         state = self._state(gallery)
         if encounter_ids:
-            _hide(state, subject_id, encounter_ids)
+            _hide(state, encounter_ids)
             await self._index.remove(gallery.gallery_id, encounter_ids)
             # An index may show a removed row for a moment, and a search may be under way.
             forget = state.hidden.difference_update
@@ -159,27 +161,33 @@ class Projection:
 
     async def _fill(self, gallery: Gallery, state: _State) -> None:
         present = await self._index.open(gallery.gallery_id, gallery.template_version, gallery.dimension)
-        stored: set[str] = set()
-        async for batch in self._records.encounters(gallery):
+        async for rows, revision in self._records.rows(gallery):
             if self.is_dropped(gallery):
                 raise _deleted(gallery)
-            rows = [row for encounter in batch for row in index_rows(encounter)]
-            await self._index.add(gallery.gallery_id, [row for row in rows if row.key not in present])
-            stored.update(row.key for row in rows)
-            for encounter in batch:
-                state.subjects.setdefault(encounter.subject_id, set()).add(encounter.encounter_id)
-                state.revision = max(state.revision, encounter.revision)
-        gone = {key.partition("/")[0] for key in present - stored}
+            keys = rows.keys if present else ()
+            missing = [row for row, key in enumerate(keys) if key not in present]
+            await self._index.add(gallery.gallery_id, rows.take(missing) if keys else rows)
+            present.difference_update(keys)
+            _note(state, dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
+            state.revision = max(state.revision, revision)
+        gone = {key.partition("/")[0] for key in present}
         await self._index.remove(gallery.gallery_id, sorted(gone))
         state.revision = max(state.revision, await self._records.last_revision(gallery))
 
 
-def _hide(state: _State, subject_id: str, encounter_ids: Sequence[str]) -> None:
+def _note(state: _State, subject_of: dict[str, str]) -> None:
+    """Count encounters that are in the index now."""
+    state.subjects.update(subject_of[one] for one in subject_of.keys() - state.shown.keys())
+    state.shown.update(subject_of)
+
+
+def _hide(state: _State, encounter_ids: Sequence[str]) -> None:
     state.hidden.update(encounter_ids)
-    left = state.subjects.get(subject_id, set())
-    left.difference_update(encounter_ids)
-    if not left:
-        state.subjects.pop(subject_id, None)
+    gone = [state.shown.pop(one) for one in encounter_ids if one in state.shown]
+    for subject_id in gone:
+        state.subjects[subject_id] -= 1
+        if not state.subjects[subject_id]:
+            del state.subjects[subject_id]
 
 
 def _deleted(gallery: Gallery) -> GalleryNotFound:

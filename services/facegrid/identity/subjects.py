@@ -78,7 +78,7 @@ class Subjects:
                 tombstone = Tombstone(doomed, self._projection.next_revision(gallery))
                 await self._records.bury(gallery, tombstone, call)
             ids = tombstone.encounter_ids
-            await self._projection.remove(gallery, subject_id, ids, tombstone.revision)
+            await self._projection.remove(gallery, ids, tombstone.revision)
             await self._records.erase(gallery, subject_id, ids)
             return tombstone.revision
 

@@ -16,7 +16,7 @@ import structlog
 
 from facegrid.domain.errors import FacegridError, IndexLoading, InvalidField, StoreUnavailable
 from facegrid.domain.faces import Floats
-from facegrid.domain.galleries import IndexRow
+from facegrid.domain.galleries import IndexRows
 from facegrid.domain.matching import Hit
 from facegrid.domain.names import check_name
 from facegrid.domain.templates import round_score
@@ -69,7 +69,7 @@ class MilvusIndex:
         self._last_write[gallery] = time.monotonic()
         return keys
 
-    async def add(self, gallery: str, rows: Sequence[IndexRow]) -> None:
+    async def add(self, gallery: str, rows: IndexRows) -> None:
         """Add rows, over those with the same key. Raises IndexLoading where the gallery is not open."""
         self._check_open(gallery)
         await self._write(gallery, _upsert, rows)
@@ -213,20 +213,20 @@ def _keys(client: Any, collection: str) -> set[str]:
     return keys
 
 
-def _upsert(client: Any, alias: str, rows: Sequence[IndexRow]) -> None:
-    latest = {row.key: row for row in rows}  # Milvus 2.3 keeps both rows of one call
-    for chunk in _chunks(list(latest.values())):
-        data = [
-            {
-                "key": row.key,
-                "subject_id": row.subject_id,
-                "encounter_id": row.encounter_id,
-                "sample": row.sample,
-                "vector": row.vector,
-            }
-            for row in chunk
-        ]
-        client.upsert(alias, data, timeout=_TIMEOUT_S)
+def _upsert(client: Any, alias: str, rows: IndexRows) -> None:
+    latest = {key: row for row, key in enumerate(rows.keys)}  # Milvus 2.3 keeps both rows of one call
+    data = [
+        {
+            "key": key,
+            "subject_id": rows.subject_ids[row],
+            "encounter_id": rows.encounter_ids[row],
+            "sample": rows.samples[row],
+            "vector": rows.vectors[row],
+        }
+        for key, row in latest.items()
+    ]
+    for chunk in _chunks(data):
+        client.upsert(alias, chunk, timeout=_TIMEOUT_S)
 
 
 def _delete(client: Any, alias: str, encounter_ids: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import StorageFull, StoreUnavailable
-from facegrid.domain.galleries import Encounter, Gallery, Subject, Tombstone
+from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, index_rows
 from facegrid.identity.ports import Claim
 from facegrid.storage.galleries import StoredGalleries
 from facegrid.storage.layout import NAMES
@@ -134,6 +134,11 @@ class StoredRecords:
         if encounter_ids:
             subjects = await self._of(gallery)
             await self._run(lambda: subjects.tidy(subjects.folder(subject_id), encounter_ids))
+
+    async def rows(self, gallery: Gallery) -> AsyncIterator[tuple[IndexRows, int]]:
+        """Yield the rows of all active encounters and the latest revision among them."""
+        async for batch in self.encounters(gallery):
+            yield index_rows(batch), max(encounter.revision for encounter in batch)
 
     async def encounters(self, gallery: Gallery) -> AsyncIterator[list[Encounter]]:
         """Yield all active encounters in batches of some 500, each subject tidied before it is read.
