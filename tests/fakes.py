@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.errors import InvalidPhotograph, PackNotFound
 from facegrid.domain.faces import Box, DetectedFace, Detection, Floats
 from facegrid.domain.packs import Pack, Threshold, Thresholds, ThresholdSource
@@ -24,8 +25,9 @@ class FakeVision:
     """
 
     def __init__(self) -> None:
-        """Hold the pack "fake" alone."""
+        """Hold the pack "fake" alone; `asked` is how it was last asked to search."""
         self.packs = {"fake": fake_pack("fake", "fake-1")}
+        self.asked = DetectionOptions()
 
     def pack(self, name: str) -> Pack:
         """Return a pack."""
@@ -33,9 +35,12 @@ class FakeVision:
             raise PackNotFound(f"no model pack {name!r} is installed", field="pack")
         return self.packs[name]
 
-    async def detect(self, photograph: bytes, pack: str, alignments: Sequence[str]) -> Detection:
+    async def detect(
+        self, photograph: bytes, pack: str, alignments: Sequence[str], options: DetectionOptions
+    ) -> Detection:
         """Return a face for each name, the first the largest."""
         self.pack(pack)
+        self.asked = options
         if not photograph:
             raise InvalidPhotograph("the photograph is empty; send a file")
         side = 8.0 if photograph.startswith(b"tiny:") else 80.0

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,6 +25,10 @@ class Settings(BaseSettings):
     milvus: str = Field(default="", description="index in Milvus: a path is Milvus Lite, an URL a server")
     milvus_token: SecretStr = Field(default=SecretStr(""), description="user:password or API key")
     smallest_face_px: float = Field(default=20, gt=0, description="smaller faces are never used")
+    detection: Literal["reference", "fast"] = Field(
+        default="reference", description="how faces are searched for"
+    )
+    any_rotation: bool = Field(default=False, description="find faces on their side or head as well")
     max_photograph_bytes: int = Field(default=20 * _MIB, gt=0)
     max_photograph_pixels: int = Field(
         default=64_000_000, gt=0, le=178_956_970, description="Pillow's own bound"

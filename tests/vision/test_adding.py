@@ -47,7 +47,7 @@ def test_pack(folder: Path) -> None:
     held = {path.name for path in added.iterdir() if path.suffix != ".batchable"}
     assert held == {"det.onnx", "manifest.toml", "rec.onnx"}
     assert [path.name for path in added.parent.iterdir()] == ["mine"]
-    assert (manifest.detector.kind, manifest.detector.input_size) == ("scrfd", 64)
+    assert (manifest.detector.kind, manifest.detector.input_size) == ("scrfd", (64, 64))
     assert (manifest.embedder.alignment, manifest.embedder.dimension) == ("arcface-112", 64)
     assert manifest.embedder.input.mean == (127.5, 127.5, 127.5)
     assert manifest.licence == manifest.embedder.model.licence == 'research "only"'
@@ -65,7 +65,7 @@ def test_kinds_of_detector(folder: Path, write: Callable[[Path], Path], kind: st
     """A detector of any kind serves; one with an open size gets 640 pixels."""
     write(folder / "det.onnx")
     manifest = PackFolder(add(folder).parent).manifest("mine")
-    assert (manifest.detector.kind, manifest.detector.input_size) == (kind, 640)
+    assert (manifest.detector.kind, manifest.detector.input_size) == (kind, (640, 640))
 
 
 @pytest.mark.parity

@@ -32,7 +32,7 @@ def detector(
 ) -> OnePassDetector:
     """Return a detector on a file."""
     session = Session(path, threads=1)
-    return kind(session, input_size=size, score_threshold=score, overlap_threshold=overlap)
+    return kind(session, input_size=(size, size), score_threshold=score, overlap_threshold=overlap)
 
 
 def noise(height: int, width: int) -> NDArray[np.uint8]:
@@ -150,7 +150,7 @@ def test_prior_boxes(tmp_path: Path, shuffled: bool) -> None:
     session = Session(path, threads=1)
     if shuffled:
         session = Reversed(session)
-    ours = RetinaFaceDetector(session, input_size=SIZE, score_threshold=0.6, overlap_threshold=1)
+    ours = RetinaFaceDetector(session, input_size=(SIZE, SIZE), score_threshold=0.6, overlap_threshold=1)
     assert_same(ours.detect(pixels), *best(expected, 0.6), atol=1e-3)
 
 
@@ -159,6 +159,7 @@ class Reversed:
 
     def __init__(self, session: Session) -> None:
         """Turn a session round."""
+        self.input_shape = session.input_shape
         self.output_shapes = session.output_shapes[::-1]
         self.session = session
 
@@ -221,8 +222,8 @@ def test_another_kind_of_model(tmp_path: Path, kind: type[OnePassDetector], writ
 def test_boxes_that_are_not_those_of_the_size(tmp_path: Path) -> None:
     """A model that lays other boxes over its input than its kind does says so."""
     session = Wider(Session(write_scrfd(tmp_path / "m.onnx"), threads=1))
-    wider = ScrfdDetector(session, input_size=SIZE, score_threshold=0.5, overlap_threshold=0.4)
-    with pytest.raises(PackError, match=r"boxes for 256 pixels.*set detector\.input_size"):
+    wider = ScrfdDetector(session, input_size=(SIZE, SIZE), score_threshold=0.5, overlap_threshold=0.4)
+    with pytest.raises(PackError, match=r"boxes for 256×256 pixels.*set detector\.input_size"):
         wider.detect(noise(64, 64))
 
 
@@ -231,7 +232,7 @@ class Wider:
 
     def __init__(self, session: Session) -> None:
         """Widen a session's input."""
-        self.output_shapes = session.output_shapes
+        self.input_shape, self.output_shapes = session.input_shape, session.output_shapes
         self.session = session
 
     def run(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:

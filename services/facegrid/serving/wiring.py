@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 
+from facegrid.domain.detection import DetectionMode, DetectionOptions
 from facegrid.domain.errors import ConfigurationError, PackNotFound, Unavailable
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
@@ -74,10 +75,12 @@ def build_application(settings: Settings) -> Application:
         PackFolder(settings.models),
         PhotographLimits(settings.max_photograph_bytes, settings.max_photograph_pixels),
         workers=os.cpu_count() or 1,
+        smallest_face_px=settings.smallest_face_px,
     )
     records = StoredRecords(LocalObjectStore(settings.data / "objects"), workers=_STORE_THREADS)
     index = _index(settings)
-    extract = Extract(engine, engine, engine, settings.pack, settings.smallest_face_px)
+    detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
+    extract = Extract(engine, engine, engine, settings.pack, settings.smallest_face_px, detection=detection)
     projection, locks = Projection(records, index), SubjectLocks()
     galleries = Galleries(records, projection, extract)
     servicers = Servicers(

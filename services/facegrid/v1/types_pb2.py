@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x61\x63\x65grid/v1/types.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"p\n\x0eRequestContext\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x04 \x01(\t\x12\x10\n\x08\x65nd_user\x18\x05 \x01(\t\":\n\x03\x42ox\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\x12\r\n\x05width\x18\x03 \x01(\x02\x12\x0e\n\x06height\x18\x04 \x01(\x02\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"V\n\x0eQualityMeasure\x12\x0f\n\x07measure\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02\x12\x11\n\tcomponent\x18\x03 \x01(\x02\x12\x11\n\talgorithm\x18\x04 \x01(\t\"\x9b\x01\n\x0c\x44\x65tectedFace\x12\x1d\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x10.facegrid.v1.Box\x12%\n\tlandmarks\x18\x02 \x03(\x0b\x32\x12.facegrid.v1.Point\x12\x17\n\x0f\x64\x65tection_score\x18\x03 \x01(\x02\x12,\n\x07quality\x18\x04 \x03(\x0b\x32\x1b.facegrid.v1.QualityMeasure\"N\n\x08Template\x12\x1e\n\x10template_version\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06vector\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x0c\n\x04norm\x18\x03 \x01(\x02\"S\n\x06Sample\x12\x14\n\nphotograph\x18\x01 \x01(\x0cH\x00\x12)\n\x08template\x18\x02 \x01(\x0b\x32\x15.facegrid.v1.TemplateH\x00\x42\x08\n\x06source\"H\n\tThreshold\x12\r\n\x05value\x18\x01 \x01(\x02\x12,\n\x06source\x18\x02 \x01(\x0e\x32\x1c.facegrid.v1.ThresholdSource\"A\n\x07Timings\x12\x11\n\tdetect_ms\x18\x01 \x01(\x02\x12\x10\n\x08\x65mbed_ms\x18\x02 \x01(\x02\x12\x11\n\tsearch_ms\x18\x03 \x01(\x02\"\xbd\x01\n\nSearchInfo\x12\x18\n\x10gallery_revision\x18\x01 \x01(\t\x12\x19\n\x11subjects_searched\x18\x02 \x01(\x03\x12)\n\x06method\x18\x03 \x01(\x0e\x32\x19.facegrid.v1.SearchMethod\x12\x18\n\x10template_version\x18\x04 \x01(\t\x12#\n\x05times\x18\x05 \x01(\x0b\x32\x14.facegrid.v1.Timings\x12\x10\n\x08probe_id\x18\x06 \x01(\t\"\xab\x02\n\x07Gallery\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04pack\x18\x02 \x01(\t\x12\x18\n\x10template_version\x18\x03 \x01(\t\x12\x30\n\x10verify_threshold\x18\x04 \x01(\x0b\x32\x16.facegrid.v1.Threshold\x12\x32\n\x12identify_threshold\x18\x05 \x01(\x0b\x32\x16.facegrid.v1.Threshold\x12\x18\n\x10keep_photographs\x18\x06 \x01(\x08\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1b\n\rsubject_count\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\t \x01(\tB\x04\xe2\x41\x01\x03\"{\n\x0cStoredSample\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\'\n\x04\x66\x61\x63\x65\x18\x02 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\x12\x17\n\x0fphotograph_kept\x18\x03 \x01(\x08\x12\x19\n\x11template_versions\x18\x04 \x03(\t\"~\n\tEncounter\x12\x14\n\x0c\x65ncounter_id\x18\x01 \x01(\t\x12*\n\x07samples\x18\x02 \x03(\x0b\x32\x19.facegrid.v1.StoredSample\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x07Subject\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\nencounters\x18\x03 \x03(\x0b\x32\x16.facegrid.v1.Encounter*\x83\x01\n\rFaceSelection\x12\x1e\n\x1a\x46\x41\x43\x45_SELECTION_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x46\x41\x43\x45_SELECTION_EXACTLY_ONE\x10\x01\x12\x1a\n\x16\x46\x41\x43\x45_SELECTION_LARGEST\x10\x02\x12\x16\n\x12\x46\x41\x43\x45_SELECTION_ALL\x10\x03*O\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x45\x43ISION_MATCH\x10\x01\x12\x15\n\x11\x44\x45\x43ISION_NO_MATCH\x10\x02*\x96\x01\n\x0fThresholdSource\x12 \n\x1cTHRESHOLD_SOURCE_UNSPECIFIED\x10\x00\x12!\n\x1dTHRESHOLD_SOURCE_PACK_DEFAULT\x10\x01\x12\x1d\n\x19THRESHOLD_SOURCE_OPERATOR\x10\x02\x12\x1f\n\x1bTHRESHOLD_SOURCE_CALIBRATED\x10\x03*e\n\x0cSearchMethod\x12\x1d\n\x19SEARCH_METHOD_UNSPECIFIED\x10\x00\x12\x17\n\x13SEARCH_METHOD_EXACT\x10\x01\x12\x1d\n\x19SEARCH_METHOD_APPROXIMATE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x61\x63\x65grid/v1/types.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"p\n\x0eRequestContext\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x04 \x01(\t\x12\x10\n\x08\x65nd_user\x18\x05 \x01(\t\":\n\x03\x42ox\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\x12\r\n\x05width\x18\x03 \x01(\x02\x12\x0e\n\x06height\x18\x04 \x01(\x02\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"V\n\x0eQualityMeasure\x12\x0f\n\x07measure\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02\x12\x11\n\tcomponent\x18\x03 \x01(\x02\x12\x11\n\talgorithm\x18\x04 \x01(\t\"\x9b\x01\n\x0c\x44\x65tectedFace\x12\x1d\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x10.facegrid.v1.Box\x12%\n\tlandmarks\x18\x02 \x03(\x0b\x32\x12.facegrid.v1.Point\x12\x17\n\x0f\x64\x65tection_score\x18\x03 \x01(\x02\x12,\n\x07quality\x18\x04 \x03(\x0b\x32\x1b.facegrid.v1.QualityMeasure\"N\n\x08Template\x12\x1e\n\x10template_version\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06vector\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x0c\n\x04norm\x18\x03 \x01(\x02\"S\n\x06Sample\x12\x14\n\nphotograph\x18\x01 \x01(\x0cH\x00\x12)\n\x08template\x18\x02 \x01(\x0b\x32\x15.facegrid.v1.TemplateH\x00\x42\x08\n\x06source\"\x82\x01\n\x10\x44\x65tectionOptions\x12(\n\x04mode\x18\x01 \x01(\x0e\x32\x1a.facegrid.v1.DetectionMode\x12\x18\n\x10smallest_face_px\x18\x02 \x01(\x02\x12\x19\n\x0c\x61ny_rotation\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\x0f\n\r_any_rotation\"H\n\tThreshold\x12\r\n\x05value\x18\x01 \x01(\x02\x12,\n\x06source\x18\x02 \x01(\x0e\x32\x1c.facegrid.v1.ThresholdSource\"A\n\x07Timings\x12\x11\n\tdetect_ms\x18\x01 \x01(\x02\x12\x10\n\x08\x65mbed_ms\x18\x02 \x01(\x02\x12\x11\n\tsearch_ms\x18\x03 \x01(\x02\"\xbd\x01\n\nSearchInfo\x12\x18\n\x10gallery_revision\x18\x01 \x01(\t\x12\x19\n\x11subjects_searched\x18\x02 \x01(\x03\x12)\n\x06method\x18\x03 \x01(\x0e\x32\x19.facegrid.v1.SearchMethod\x12\x18\n\x10template_version\x18\x04 \x01(\t\x12#\n\x05times\x18\x05 \x01(\x0b\x32\x14.facegrid.v1.Timings\x12\x10\n\x08probe_id\x18\x06 \x01(\t\"\xab\x02\n\x07Gallery\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04pack\x18\x02 \x01(\t\x12\x18\n\x10template_version\x18\x03 \x01(\t\x12\x30\n\x10verify_threshold\x18\x04 \x01(\x0b\x32\x16.facegrid.v1.Threshold\x12\x32\n\x12identify_threshold\x18\x05 \x01(\x0b\x32\x16.facegrid.v1.Threshold\x12\x18\n\x10keep_photographs\x18\x06 \x01(\x08\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1b\n\rsubject_count\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\t \x01(\tB\x04\xe2\x41\x01\x03\"{\n\x0cStoredSample\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\'\n\x04\x66\x61\x63\x65\x18\x02 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\x12\x17\n\x0fphotograph_kept\x18\x03 \x01(\x08\x12\x19\n\x11template_versions\x18\x04 \x03(\t\"~\n\tEncounter\x12\x14\n\x0c\x65ncounter_id\x18\x01 \x01(\t\x12*\n\x07samples\x18\x02 \x03(\x0b\x32\x19.facegrid.v1.StoredSample\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x07Subject\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\nencounters\x18\x03 \x03(\x0b\x32\x16.facegrid.v1.Encounter*\x83\x01\n\rFaceSelection\x12\x1e\n\x1a\x46\x41\x43\x45_SELECTION_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x46\x41\x43\x45_SELECTION_EXACTLY_ONE\x10\x01\x12\x1a\n\x16\x46\x41\x43\x45_SELECTION_LARGEST\x10\x02\x12\x16\n\x12\x46\x41\x43\x45_SELECTION_ALL\x10\x03*f\n\rDetectionMode\x12\x1e\n\x1a\x44\x45TECTION_MODE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x45TECTION_MODE_REFERENCE\x10\x01\x12\x17\n\x13\x44\x45TECTION_MODE_FAST\x10\x02*O\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x45\x43ISION_MATCH\x10\x01\x12\x15\n\x11\x44\x45\x43ISION_NO_MATCH\x10\x02*\x96\x01\n\x0fThresholdSource\x12 \n\x1cTHRESHOLD_SOURCE_UNSPECIFIED\x10\x00\x12!\n\x1dTHRESHOLD_SOURCE_PACK_DEFAULT\x10\x01\x12\x1d\n\x19THRESHOLD_SOURCE_OPERATOR\x10\x02\x12\x1f\n\x1bTHRESHOLD_SOURCE_CALIBRATED\x10\x03*e\n\x0cSearchMethod\x12\x1d\n\x19SEARCH_METHOD_UNSPECIFIED\x10\x00\x12\x17\n\x13SEARCH_METHOD_EXACT\x10\x01\x12\x1d\n\x19SEARCH_METHOD_APPROXIMATE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,14 +43,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GALLERY'].fields_by_name['subject_count']._serialized_options = b'\342A\001\003'
   _globals['_GALLERY'].fields_by_name['revision']._loaded_options = None
   _globals['_GALLERY'].fields_by_name['revision']._serialized_options = b'\342A\001\003'
-  _globals['_FACESELECTION']._serialized_start=1735
-  _globals['_FACESELECTION']._serialized_end=1866
-  _globals['_DECISION']._serialized_start=1868
-  _globals['_DECISION']._serialized_end=1947
-  _globals['_THRESHOLDSOURCE']._serialized_start=1950
-  _globals['_THRESHOLDSOURCE']._serialized_end=2100
-  _globals['_SEARCHMETHOD']._serialized_start=2102
-  _globals['_SEARCHMETHOD']._serialized_end=2203
+  _globals['_FACESELECTION']._serialized_start=1868
+  _globals['_FACESELECTION']._serialized_end=1999
+  _globals['_DETECTIONMODE']._serialized_start=2001
+  _globals['_DETECTIONMODE']._serialized_end=2103
+  _globals['_DECISION']._serialized_start=2105
+  _globals['_DECISION']._serialized_end=2184
+  _globals['_THRESHOLDSOURCE']._serialized_start=2187
+  _globals['_THRESHOLDSOURCE']._serialized_end=2337
+  _globals['_SEARCHMETHOD']._serialized_start=2339
+  _globals['_SEARCHMETHOD']._serialized_end=2440
   _globals['_REQUESTCONTEXT']._serialized_start=106
   _globals['_REQUESTCONTEXT']._serialized_end=218
   _globals['_BOX']._serialized_start=220
@@ -65,18 +67,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TEMPLATE']._serialized_end=635
   _globals['_SAMPLE']._serialized_start=637
   _globals['_SAMPLE']._serialized_end=720
-  _globals['_THRESHOLD']._serialized_start=722
-  _globals['_THRESHOLD']._serialized_end=794
-  _globals['_TIMINGS']._serialized_start=796
-  _globals['_TIMINGS']._serialized_end=861
-  _globals['_SEARCHINFO']._serialized_start=864
-  _globals['_SEARCHINFO']._serialized_end=1053
-  _globals['_GALLERY']._serialized_start=1056
-  _globals['_GALLERY']._serialized_end=1355
-  _globals['_STOREDSAMPLE']._serialized_start=1357
-  _globals['_STOREDSAMPLE']._serialized_end=1480
-  _globals['_ENCOUNTER']._serialized_start=1482
-  _globals['_ENCOUNTER']._serialized_end=1608
-  _globals['_SUBJECT']._serialized_start=1610
-  _globals['_SUBJECT']._serialized_end=1732
+  _globals['_DETECTIONOPTIONS']._serialized_start=723
+  _globals['_DETECTIONOPTIONS']._serialized_end=853
+  _globals['_THRESHOLD']._serialized_start=855
+  _globals['_THRESHOLD']._serialized_end=927
+  _globals['_TIMINGS']._serialized_start=929
+  _globals['_TIMINGS']._serialized_end=994
+  _globals['_SEARCHINFO']._serialized_start=997
+  _globals['_SEARCHINFO']._serialized_end=1186
+  _globals['_GALLERY']._serialized_start=1189
+  _globals['_GALLERY']._serialized_end=1488
+  _globals['_STOREDSAMPLE']._serialized_start=1490
+  _globals['_STOREDSAMPLE']._serialized_end=1613
+  _globals['_ENCOUNTER']._serialized_start=1615
+  _globals['_ENCOUNTER']._serialized_end=1741
+  _globals['_SUBJECT']._serialized_start=1743
+  _globals['_SUBJECT']._serialized_end=1865
 # @@protoc_insertion_point(module_scope)

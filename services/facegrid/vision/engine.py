@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import TypeVar
@@ -11,17 +11,16 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from facegrid.domain.alignment import alignment_named
+from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.errors import FacegridError
-from facegrid.domain.faces import DetectedFace, Detection, Pixels
+from facegrid.domain.faces import Detection, Pixels
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
-from facegrid.vision.align import align
 from facegrid.vision.batching import MicroBatcher
-from facegrid.vision.decode import PhotographLimits, decode
-from facegrid.vision.detectors.contract import BatchDetector, FaceDetector
+from facegrid.vision.decode import PhotographLimits
+from facegrid.vision.detection import Job, detect_all
 from facegrid.vision.packs import LoadedPack, PackFolder
-from facegrid.vision.quality import measure_quality
+from facegrid.vision.search import Search
 from facegrid.vision.session import cuda_is_used
 
 _Item = TypeVar("_Item")
@@ -45,18 +44,10 @@ _CUDA_BATCHES = BatchLimits(detector=8, embedder=64)
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """A photograph and the alignments to cut its faces for."""
-
-    photograph: bytes
-    alignments: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
 class _Batchers:
     """Where the calls of one pack gather."""
 
-    detector: MicroBatcher[_Job, Detection]
+    detector: MicroBatcher[Job, Detection]
     embedder: MicroBatcher[Pixels, Template]
 
 
@@ -72,10 +63,14 @@ class VisionEngine:
         limits: PhotographLimits,
         workers: int,
         batches: BatchLimits | None = None,
+        smallest_face_px: float = 20,
     ) -> None:
-        """Work in `workers` threads; what exceeds them waits and gathers into batches."""
+        """Work in `workers` threads; what exceeds them waits and gathers into batches.
+
+        `smallest_face_px` is the size below which no face is used.
+        """
         self._folder = packs
-        self._limits = limits
+        self._limits, self._smallest_face_px = limits, smallest_face_px
         self._batches = batches or (_CUDA_BATCHES if cuda_is_used() else _CPU_BATCHES)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="vision")
         self._loading = Lock()
@@ -93,12 +88,14 @@ class VisionEngine:
         """Load a pack before its first call. Raises PackNotFound and PackError."""
         await asyncio.get_running_loop().run_in_executor(self._threads, self._load, pack)
 
-    async def detect(self, photograph: bytes, pack: str, alignments: Sequence[str]) -> Detection:
+    async def detect(
+        self, photograph: bytes, pack: str, alignments: Sequence[str], options: DetectionOptions
+    ) -> Detection:
         """Decode the photograph, find its faces, rate them and cut one crop for each face and alignment.
 
         Raises InvalidPhotograph, PhotographTooLarge, PackNotFound and Overloaded.
         """
-        (detection,) = await self._gathered(pack).detector([_Job(photograph, alignments)])
+        (detection,) = await self._gathered(pack).detector([Job(photograph, alignments, options)])
         return detection
 
     async def embed(self, crops: NDArray[np.uint8], pack: str) -> list[Template]:
@@ -129,43 +126,11 @@ class VisionEngine:
     def _embed(self, pack: str, crops: list[Pixels]) -> list[Template]:
         return self._load(pack).embedder.embed(np.stack(crops))
 
-    def _detect(self, pack: str, jobs: list[_Job]) -> list[Detection | FacegridError]:
-        detector = self._load(pack).detector
-        decoded = [_decoded(job.photograph, self._limits) for job in jobs]
-        found = iter(_found(detector, [pixels for pixels in decoded if isinstance(pixels, np.ndarray)]))
-        return [
-            _detection(pixels, next(found), job.alignments) if isinstance(pixels, np.ndarray) else pixels
-            for pixels, job in zip(decoded, jobs, strict=True)
-        ]
+    def _detect(self, pack: str, jobs: list[Job]) -> list[Detection | FacegridError]:
+        return detect_all(Search(self._load(pack).detector, self._smallest_face_px), jobs, self._limits)
 
     def _load(self, name: str) -> LoadedPack:
         with self._loading:
             if name not in self._loaded:
                 self._loaded[name] = self._folder.load(name)
             return self._loaded[name]
-
-
-def _decoded(photograph: bytes, limits: PhotographLimits) -> Pixels | FacegridError:
-    try:
-        return decode(photograph, limits)
-    except FacegridError as error:  # this photograph's own, and no reason to try the others again
-        return error
-
-
-def _found(detector: FaceDetector, photographs: list[Pixels]) -> list[list[DetectedFace]]:
-    if photographs and isinstance(detector, BatchDetector):
-        return detector.detect_batch(photographs)
-    return [detector.detect(pixels) for pixels in photographs]
-
-
-def _detection(pixels: Pixels, faces: list[DetectedFace], alignments: Sequence[str]) -> Detection:
-    finished = tuple(_finished(face, pixels, alignments) for face in faces)
-    return Detection(width=pixels.shape[1], height=pixels.shape[0], faces=finished)
-
-
-def _finished(face: DetectedFace, pixels: Pixels, alignments: Sequence[str]) -> DetectedFace:
-    return replace(
-        face,
-        quality=measure_quality(pixels, face),
-        crops={name: align(pixels, face.landmarks, alignment_named(name)) for name in alignments},
-    )

@@ -11,6 +11,7 @@ from facegrid.domain.alignment import ALIGNMENTS
 from facegrid.domain.faces import DetectedFace, Floats, Pixels, QualityMeasure
 from facegrid.vision.align import align
 
+QUALITY_ALIGNMENT = "dlib-150"
 _ALGORITHM = "facegrid/1"
 # ISO/IEC 19794-5: the smallest inter-eye distance of a full-frontal image, in pixels.
 _FULL_FRONTAL_EYES_PX = 90.0
@@ -27,13 +28,14 @@ _SHARP = 0.1
 _BINS = 16
 
 
-def measure_quality(pixels: Pixels, face: DetectedFace) -> tuple[QualityMeasure, ...]:
+def measure_quality(pixels: Pixels, face: DetectedFace, reduction: int = 1) -> tuple[QualityMeasure, ...]:
     """Return the measures of a face in upright RGB pixels, last the score over all their components.
 
     `facegrid_quality` is the geometric mean of the components: it rises with every one of them, and one that
-    is low weighs more than a high one makes up for.
+    is low weighs more than a high one makes up for. A pixel stands for `reduction` × `reduction` of those in
+    which the distance between the eyes is stated.
     """
-    eyes = float(np.linalg.norm(face.landmarks[1] - face.landmarks[0]))
+    eyes = reduction * float(np.linalg.norm(face.landmarks[1] - face.landmarks[0]))
     height, width = pixels.shape[:2]
     area = face.box.width * face.box.height / (width * height)
     measures = [
@@ -41,7 +43,7 @@ def measure_quality(pixels: Pixels, face: DetectedFace) -> tuple[QualityMeasure,
         _rising("face_area_ratio", area, _SMALLEST_AREA_RATIO),
         _measure("face_in_frame", inside := _inside(face, width, height), 100 * inside),
         *_pose(face.landmarks),
-        *_appearance(align(pixels, face.landmarks, ALIGNMENTS["dlib-150"])),
+        *_appearance(align(pixels, face.landmarks, ALIGNMENTS[QUALITY_ALIGNMENT])),
         _measure("detection_score", face.detection_score, 100 * face.detection_score),
     ]
     overall = float(np.exp(np.mean([np.log(max(one.component, 1.0)) for one in measures])))

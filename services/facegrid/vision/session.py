@@ -23,30 +23,28 @@ _ERRORS_ONLY = 3
 class Session:
     """A model with one float32 input, on the GPU where the installed ONNX Runtime can use one.
 
-    `output_shapes` has None for axes that are not fixed. Safe to run from several threads: a run that is
-    alone uses several cores, one that comes while another is under way a single core. On two cores, for
-    SCRFD and MobileFaceNet, that serves one caller a third faster than one thread a run, and 16 callers
-    6 % faster than two threads a run.
+    `input_shape` and `output_shapes` have None for axes that are not fixed. Safe to run from several
+    threads: a run that is alone uses several cores, one that comes while another is under way a single
+    core. On two cores, for SCRFD and MobileFaceNet, that serves one caller a third faster than one thread a
+    run, and 16 callers 6 % faster than two threads a run.
     """
 
     def __init__(self, path: Path, threads: int) -> None:
         """Load the file; a run that is alone uses `threads` CPU threads. Raises PackError."""
         try:
             model = batchable(path)
-            source = path if model is None else model
-            self._alone = _inference(source, threads)
-            self._among_others = self._alone if threads == 1 or cuda_is_used() else _inference(source, 1)
+            file = path if model is None else model
+            self._alone = _inference(file, threads)
+            self._among_others = self._alone if threads == 1 or cuda_is_used() else _inference(file, 1)
         except Exception as error:  # ONNX Runtime's own errors have no public base class
             raise PackError(
                 f"{path.name} does not load as an ONNX model; copy or build the file again ({error})"
             ) from error
         self._runs, self._lock = 0, Lock()
-        self._input = self._alone.get_inputs()[0].name
+        source = self._alone.get_inputs()[0]
+        self._input, self.input_shape = source.name, _shape(source)
         self.runs_batches = model is not None
-        self.output_shapes = [
-            tuple(axis if isinstance(axis, int) else None for axis in output.shape)
-            for output in self._alone.get_outputs()
-        ]
+        self.output_shapes = [_shape(output) for output in self._alone.get_outputs()]
 
     def run(self, batch: Floats) -> list[Floats]:
         """Return the outputs for a batch, which has at least one item.
@@ -75,6 +73,10 @@ class Session:
 def cuda_is_used() -> bool:
     """Return whether sessions run on a GPU."""
     return "CUDAExecutionProvider" in _providers()
+
+
+def _shape(value: onnxruntime.NodeArg) -> tuple[int | None, ...]:
+    return tuple(axis if isinstance(axis, int) else None for axis in value.shape)
 
 
 def _inference(source: Path | bytes, threads: int) -> onnxruntime.InferenceSession:

@@ -30,7 +30,7 @@ class YunetDetector(OnePassDetector):
         certain, present, offsets, landmarks = (rows(outputs[i : i + 3]) for i in range(0, 12, 3))
         return np.sqrt(certain.clip(0, 1) * present.clip(0, 1))[:, 0], offsets, landmarks
 
-    def _keep(self, boxes: Floats, scores: Floats, scale: np.float32) -> NDArray[np.intp]:  # noqa: ARG002
+    def _keep(self, boxes: Floats, scores: Floats, scale: Floats) -> NDArray[np.intp]:  # noqa: ARG002
         """Compare whole-pixel boxes of the canvas, as OpenCV does."""
         corner, size = np.trunc(boxes[:, :2]), np.trunc(boxes[:, 2:] - boxes[:, :2])
         return suppress(np.hstack([corner, corner + size - 1]), scores, self._overlap_threshold)
