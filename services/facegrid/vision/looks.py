@@ -25,6 +25,8 @@ _LATTICE = 32
 _MARGIN, _LEAST_MARGIN = 0.45, 24
 # The size on its canvas at which a small face is looked at more closely.
 CLOSE_PX = 32.0
+# The scale beyond which a photograph shows a detector nothing more.
+_FINEST = 2.0
 _GREY = 127
 
 
@@ -94,10 +96,15 @@ def carry_out(plan: Plan[_Result], detector: FaceDetector) -> _Result:
         return result
 
 
+def needed_scale(needed_px: float, smallest_px: float) -> float:
+    """Return the scale at which a face of the smallest size has so many pixels."""
+    return min(_FINEST, needed_px / smallest_px)
+
+
 def pyramid(detector: FaceDetector, pixels: Pixels, smallest_px: float) -> list[View]:
     """Return eager views that show every face of `smallest_px`, the whole photograph first."""
     needed = detector.eager_px or detector.sure_px
-    finest = min(1.0, needed / smallest_px)
+    finest = needed_scale(needed, smallest_px)
     scale = finest
     while scale * max(pixels.shape[:2]) > max(detector.size):
         scale /= _STEP

@@ -13,6 +13,7 @@ from facegrid.vision.looks import (
     View,
     close_up,
     framed,
+    needed_scale,
     pyramid,
     see,
     tiles,
@@ -55,7 +56,7 @@ class Search:
     def _reference(self, pixels: Pixels, smallest: float) -> Plan[_Faces]:
         """Look at the whole as the model's makers do, and at tiles for smaller faces that are asked for."""
         whole = self.detector.whole(pixels, smallest)
-        finest = min(1.0, self.detector.sure_px / smallest) if smallest else 0.0
+        finest = needed_scale(self.detector.sure_px, smallest) if smallest else 0.0
         views = [View(whole), *tiles(self.detector, pixels, _scale(whole), finest)]
         found = yield from see(views)
         return found[0] if len(views) == 1 else _joined(_all(found))
