@@ -39,6 +39,14 @@ def add(folder: Path, **changes: Any) -> Path:
     return add_pack(folder.parent / "packs", options.pop("name", "mine"), folder, **options)
 
 
+def test_detector_that_is_no_square(folder: Path) -> None:
+    """A file with a fixed height and width gives a manifest of both, and the pack loads."""
+    write_scrfd(folder / "det.onnx", side=(64, 96))
+    packs = PackFolder(add(folder).parent)
+    assert packs.manifest("mine").detector.input_size == (96, 64)
+    assert packs.load("mine").detector.size == (96, 64)
+
+
 def test_pack(folder: Path) -> None:
     """The pack holds detector and embedder alone, and its manifest says of them what the files say."""
     added = add(folder)

@@ -38,6 +38,16 @@ def test_open_pack(tmp_path: Path, manifest_data: dict[str, Any]) -> None:
     assert pack.thresholds.verify.source is ThresholdSource.PACK_DEFAULT
 
 
+def one_pass(input_size: object) -> Callable[[dict[str, Any]], None]:
+    """Return a change of a manifest: a detector of one file with this input size."""
+
+    def change(data: dict[str, Any]) -> None:
+        model = data["detector"]["pnet"]
+        data["detector"] = {"kind": "scrfd", "model": model, "input_size": input_size}
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -57,6 +67,9 @@ def test_open_pack(tmp_path: Path, manifest_data: dict[str, Any]) -> None:
         (lambda data: data["detector"].update(kind="retinaface"), r"detector\.score_threshold: add this key"),
         (lambda data: data["embedder"].update(alignment="arcface-0"), "embedder: .*side in pixels"),
         (lambda data: data["detector"].update(input_size=640.5), r"detector\.input_size: .*integer"),
+        (one_pass(640.5), r"detector\.input_size: .*640\.5 is neither an integer nor \[width, height\]"),
+        (one_pass([640, 350]), r"detector\.input_size: .*multiple of 32"),
+        (one_pass([640, 0]), r"detector\.input_size: .*multiple of 32"),
         (lambda data: data["detector"].update(smallest_face=11), r"detector\.smallest_face: .*12"),
         (lambda data: data["detector"].update(score_thresholds=[0.5, 0.5]), r"detector\.score_thresholds"),
         (
