@@ -22,7 +22,7 @@ _STEP = 4.0
 # SCRFD's strides: a window on their lattice sees what the whole canvas sees there.
 _LATTICE = 32
 # How much of a canvas a window shows on each side of a face, in sizes of the face, and at least in pixels.
-_MARGIN, _LEAST_MARGIN = 0.45, 24
+_MARGIN, _LEAST_MARGIN = 0.4, 32.0
 # The size on its canvas at which a small face is looked at more closely.
 CLOSE_PX = 32.0
 # The scale beyond which a photograph shows a detector nothing more.
