@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegrid.domain.attributes import Attribute, FaceAttributes, Pose
+from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.errors import InvalidPhotograph, PackNotFound
 from facegrid.domain.faces import Box, DetectedFace, Detection, Floats, QualityMeasure
 from facegrid.domain.packs import Pack, Threshold, Thresholds, ThresholdSource
@@ -25,8 +26,9 @@ class FakeVision:
     """
 
     def __init__(self) -> None:
-        """Hold the pack "fake" alone."""
+        """Hold the pack "fake" alone; `asked` is how it was last asked to search."""
         self.packs = {"fake": fake_pack("fake", "fake-1")}
+        self.asked = DetectionOptions()
 
     def pack(self, name: str) -> Pack:
         """Return a pack."""
@@ -34,9 +36,12 @@ class FakeVision:
             raise PackNotFound(f"no model pack {name!r} is installed", field="pack")
         return self.packs[name]
 
-    async def detect(self, photograph: bytes, pack: str, alignments: Sequence[str]) -> Detection:
+    async def detect(
+        self, photograph: bytes, pack: str, alignments: Sequence[str], options: DetectionOptions
+    ) -> Detection:
         """Return a face for each name, the first the largest."""
         self.pack(pack)
+        self.asked = options
         if not photograph:
             raise InvalidPhotograph("the photograph is empty; send a file")
         distance, _, people = photograph.rpartition(b":")

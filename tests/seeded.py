@@ -22,8 +22,17 @@ class Head(NamedTuple):
     bend: str = "Identity"  # the operator that brings it into its range
 
 
-def write_scrfd(path: Path, *, strides: Sequence[int] = (8, 16, 32), side: Axis = "?", rank: int = 2) -> Path:
-    """Write SCRFD's distance heads: two boxes a cell on three strides, else one."""
+def write_scrfd(
+    path: Path,
+    *,
+    strides: Sequence[int] = (8, 16, 32),
+    side: Axis | tuple[int, int] = "?",
+    rank: int = 2,
+) -> Path:
+    """Write SCRFD's distance heads: two boxes a cell on three strides, else one.
+
+    `side` is that of the input, or its height and width.
+    """
     boxes = 2 if len(strides) == 3 else 1
     bends = {1: "Sigmoid", 4: "Softplus", 10: "Identity"}
     heads = [Head(f"{w}_{s}", s, w, boxes, bend) for w, bend in bends.items() for s in strides]
@@ -44,11 +53,14 @@ def write_maps(path: Path, *, side: Axis = "?", masks: bool = False) -> Path:
     return write_heads(path, heads, side=side, rank=4, gain=1 / 512)
 
 
-def write_heads(path: Path, heads: Sequence[Head], *, side: Axis, rank: int, gain: float = 1.0) -> Path:
+def write_heads(
+    path: Path, heads: Sequence[Head], *, side: Axis | tuple[int, int], rank: int, gain: float = 1.0
+) -> Path:
     """Write a model with one convolution a head: tables of rank 2 or 3, or maps of rank 4.
 
     The sum of a filter is positive, so that the black beside a photograph scores low and ties with nothing.
     """
+    height, width = side if isinstance(side, tuple) else (side, side)
     random, nodes, constants, outputs = np.random.default_rng(7), [], [], []
     for head in heads:
         step, channels = head.stride, head.width * head.boxes
@@ -68,7 +80,7 @@ def write_heads(path: Path, heads: Sequence[Head], *, side: Axis, rank: int, gai
         ]
         known = {2: [None, head.width], 3: [1, None, head.width], 4: [1, channels, None, None]}[rank]
         outputs.append(helper.make_tensor_value_info(head.name, TensorProto.FLOAT, known))
-    return save(path, nodes, [1, 3, side, side], outputs, constants)
+    return save(path, nodes, [1, 3, height, width], outputs, constants)
 
 
 def write_priors(path: Path, *, side: Axis = "?") -> Path:

@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     attributes: str = Field(
         default="", description="attributes that any request may ask for, with commas between; or all"
     )
+    detection: Literal["reference", "fast"] = Field(
+        default="reference", description="how faces are searched for"
+    )
+    any_rotation: bool = Field(default=False, description="find faces on their side or head as well")
     max_photograph_bytes: int = Field(default=20 * _MIB, gt=0)
     max_photograph_pixels: int = Field(
         default=64_000_000, gt=0, le=178_956_970, description="Pillow's own bound"

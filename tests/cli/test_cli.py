@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,17 @@ def _lines(result: Result) -> list[dict[str, Any]]:
 def _size(picture: Path) -> tuple[int, int]:
     with Image.open(picture) as opened:
         return opened.size
+
+
+def test_detection_options(run: Run, tmp_path: Path, portrait: bytes) -> None:
+    """A portrait on its side is found where the options say so; a size below the limit is refused."""
+    with Image.open(BytesIO(portrait)) as photograph:
+        photograph.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "lying.png")
+    asked = ("--detection", "fast", "--smallest-face", 40, "--any-rotation", "--json")
+    (found,) = _lines(run("detect", *asked, tmp_path / "lying.png"))
+    (face,) = found["faces"]
+    assert {one["measure"]: one["value"] for one in face["quality"]}["roll"] == pytest.approx(-90, abs=10)
+    assert "limit is 20" in run("detect", "--smallest-face", 5, tmp_path / "lying.png", code=1).stderr
 
 
 def test_enrol_identify_and_delete(run: Run, people: Path, tmp_path: Path, six_people: bytes) -> None:

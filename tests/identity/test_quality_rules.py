@@ -88,7 +88,7 @@ async def test_a_norm_that_tells_quality_is_measured_and_ruled(house: House) -> 
     """Where the pack states its norms, a face with a template has the measure, and a rule may be about it."""
     pack = replace(house.vision.packs["fake"], norm_quality=NormQuality(1, 20))
     house.vision.packs["fake"] = pack
-    extraction = await house.extract.from_photograph(b"ann", pack, FaceSelection.EXACTLY_ONE)
+    extraction = await house.extract.from_source(b"ann", pack, FaceSelection.EXACTLY_ONE, "photograph")
     (extracted,) = extraction.faces
     assert extracted.face is not None
     assert [one.measure for one in extracted.face.quality] == ["inter_eye_distance", "template_norm"]

@@ -40,6 +40,14 @@ def add(folder: Path, **changes: Any) -> Path:
     return add_pack(folder.parent / "packs", options.pop("name", "mine"), folder, **options)
 
 
+def test_detector_that_is_no_square(folder: Path) -> None:
+    """A file with a fixed height and width gives a manifest of both, and the pack loads."""
+    write_scrfd(folder / "det.onnx", side=(64, 96))
+    packs = PackFolder(add(folder).parent)
+    assert packs.manifest("mine").detector.input_size == (96, 64)
+    assert packs.load("mine").detector.size == (96, 64)
+
+
 def test_pack(folder: Path) -> None:
     """The pack holds the models and nothing else, and its manifest says of them what the files say."""
     added = add(folder)
@@ -48,7 +56,7 @@ def test_pack(folder: Path) -> None:
     held = {path.name for path in added.iterdir() if path.suffix != ".batchable"}
     assert held == {path.name for path in folder.glob("*.onnx")} | {"manifest.toml"}
     assert [path.name for path in added.parent.iterdir()] == ["mine"]
-    assert (manifest.detector.kind, manifest.detector.input_size) == ("scrfd", 64)
+    assert (manifest.detector.kind, manifest.detector.input_size) == ("scrfd", (64, 64))
     assert (manifest.embedder.alignment, manifest.embedder.dimension) == ("arcface-112", 64)
     assert manifest.embedder.input.mean == (127.5, 127.5, 127.5)
     assert manifest.licence == manifest.embedder.model.licence == 'research "only"'
@@ -93,7 +101,7 @@ def test_kinds_of_detector(folder: Path, write: Callable[[Path], Path], kind: st
     """A detector of any kind serves; one with an open size gets 640 pixels."""
     write(folder / "det.onnx")
     manifest = PackFolder(add(folder).parent).manifest("mine")
-    assert (manifest.detector.kind, manifest.detector.input_size) == (kind, 640)
+    assert (manifest.detector.kind, manifest.detector.input_size) == (kind, (640, 640))
 
 
 @pytest.mark.parity

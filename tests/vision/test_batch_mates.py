@@ -66,14 +66,15 @@ def test_models(load: Callable[[str], Session], name: str) -> None:
 
 def test_scrfd_photographs(load: Callable[[str], Session]) -> None:
     """A photograph's faces are the same whatever other photographs, of any size, share its run."""
-    detector = ScrfdDetector(load("scrfd.onnx"), input_size=64, score_threshold=0.7, overlap_threshold=0.4)
+    session = load("scrfd.onnx")
+    detector = ScrfdDetector(session, input_size=(64, 64), score_threshold=0.7, overlap_threshold=0.4)
 
     @few
     @given(sizes, st.integers(0, 99))
     def check(drawn: list[tuple[int, int]], seed: int) -> None:
         random = np.random.default_rng(seed)
         photographs = [random.integers(0, 256, (*size, 3), np.uint8) for size in drawn]
-        together = detector.detect_batch(photographs)
+        together = detector.look([detector.whole(pixels) for pixels in photographs])
         assert any(together)
         for pixels, faces in zip(photographs, together, strict=True):
             for face, alone in zip(faces, detector.detect(pixels), strict=True):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facegrid.domain.errors import InvalidPhotograph, PhotographTooLarge
-from facegrid.vision.decode import PhotographLimits, decode
+from facegrid.vision.decode import PhotographLimits, decode, decode_reduced
 
 LIMITS = PhotographLimits()
 ORANGE = (240, 120, 40)
@@ -255,3 +255,20 @@ def test_damaged_files_of_other_kinds(kind: str, random: Random) -> None:
     except (InvalidPhotograph, PhotographTooLarge):
         return
     assert pixels.ndim == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "allowed", "reduction"),
+    [("JPEG", 1.9, 1), ("JPEG", 2, 2), ("JPEG", 7, 4), ("JPEG", 99, 8), ("PNG", 99, 1)],
+)
+@pytest.mark.parametrize("size", [(641, 483), (1, 900)])
+def test_reduced(kind: str, allowed: float, reduction: int, size: tuple[int, int]) -> None:
+    """A JPEG comes at the smallest size that is allowed, set upright, and says what size it has."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photograph = encoded(Image.new("RGB", size, ORANGE), kind, exif=exif)
+    decoded = decode_reduced(photograph, LIMITS, lambda longer: allowed if longer == max(size) else 1)
+    assert (decoded.width, decoded.height) == size[::-1]
+    assert decoded.reduction == (reduction if size[0] > 1 else 1)
+    assert decoded.pixels.shape == (-(-size[0] // decoded.reduction), -(-size[1] // decoded.reduction), 3)
+    assert np.abs(decoded.pixels.astype(int) - ORANGE).max() <= 6

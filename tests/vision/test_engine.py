@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from facegrid.domain.attributes import Attribute, FaceAttributes, Pose
+from facegrid.domain.detection import SERVER_DEFAULT
 from facegrid.domain.errors import InvalidPhotograph, Overloaded, PackNotFound, PhotographTooLarge
 from facegrid.domain.faces import DetectedFace, Detection, Pixels
 from facegrid.vision.decode import PhotographLimits
+from facegrid.vision.detectors.contract import Look
+from facegrid.vision.detectors.mtcnn import MtcnnDetector
 from facegrid.vision.engine import BatchLimits, VisionEngine
 from facegrid.vision.manifest import PackError
 from facegrid.vision.packs import LoadedPack, PackFolder
@@ -30,7 +33,7 @@ class CountingPacks(PackFolder):
 
 async def test_detect_and_embed(engine: VisionEngine, six_people: bytes) -> None:
     """A photograph becomes faces with crops and quality, and their crops become templates."""
-    detection = await engine.detect(six_people, "open", ["arcface-112", "dlib-150"])
+    detection = await engine.detect(six_people, "open", ["arcface-112", "dlib-150"], SERVER_DEFAULT)
     assert (detection.width, detection.height, len(detection.faces)) == (1280, 886, 6)
     for face in detection.faces:
         assert {name: crop.shape for name, crop in face.crops.items()} == {
@@ -49,36 +52,43 @@ async def test_errors(engine: VisionEngine, six_people: bytes) -> None:
     with pytest.raises(PackNotFound):
         engine.pack("other")
     with pytest.raises(PackNotFound):
-        await engine.detect(six_people, "other", [])
+        await engine.detect(six_people, "other", [], SERVER_DEFAULT)
     with pytest.raises(PackNotFound):
         await engine.embed(np.zeros((1, 150, 150, 3), np.uint8), "other")
     with pytest.raises(InvalidPhotograph):
-        await engine.detect(b"not a photograph", "open", [])
+        await engine.detect(b"not a photograph", "open", [], SERVER_DEFAULT)
 
 
 async def test_limits(open_pack_root: Path, six_people: bytes) -> None:
     """The engine holds photographs against the limits that it was given."""
     engine = VisionEngine(PackFolder(open_pack_root), PhotographLimits(max_pixels=1_000_000), workers=1)
     with pytest.raises(PhotographTooLarge):
-        await engine.detect(six_people, "open", [])
+        await engine.detect(six_people, "open", [], SERVER_DEFAULT)
     engine.close()
 
 
 class CountingDetector:
     """Finds nothing, and keeps the sizes of the batches that it was given."""
 
+    size, sure_px, eager_px = (64, 64), 20.0, None
+
     def __init__(self) -> None:
         """Start with no batch seen."""
         self.batches: list[int] = []
 
-    def detect(self, pixels: Pixels) -> list[DetectedFace]:
-        """Find nothing."""
-        return self.detect_batch([pixels])[0]
+    def whole(self, pixels: Pixels, smallest_px: float = 0) -> Look:
+        """Show the photograph on a canvas."""
+        return Look(self.resized(pixels, 64 / max(pixels.shape)), np.ones(2, np.float32), smallest_px)
 
-    def detect_batch(self, photographs: Sequence[Pixels]) -> list[list[DetectedFace]]:
+    def resized(self, pixels: Pixels, scale: float) -> Pixels:
+        """Leave pixels out."""
+        step = max(1, round(1 / scale))
+        return pixels[::step, ::step]
+
+    def look(self, looks: Sequence[Look]) -> list[list[DetectedFace]]:
         """Find nothing in each."""
-        self.batches.append(len(photographs))
-        return [[] for _ in photographs]
+        self.batches.append(len(looks))
+        return [[] for _ in looks]
 
 
 async def test_batches_of_photographs(open_pack_root: Path, six_people: bytes, portrait: bytes) -> None:
@@ -89,12 +99,14 @@ async def test_batches_of_photographs(open_pack_root: Path, six_people: bytes, p
     engine._loaded["open"] = replace(engine._loaded["open"], detector=detector)
     photographs = [portrait, six_people, b"not a photograph", portrait]
     outcomes = await asyncio.gather(
-        *(engine.detect(photograph, "open", []) for photograph in photographs), return_exceptions=True
+        *(engine.detect(photograph, "open", [], SERVER_DEFAULT) for photograph in photographs),
+        return_exceptions=True,
     )
     sizes = [outcome.width for outcome in outcomes if isinstance(outcome, Detection)]
     assert sizes == [512, 1280, 512]
     assert isinstance(outcomes[2], InvalidPhotograph)
-    assert sum(detector.batches) == 3
+    assert sum(detector.batches) == 6  # without a face, each is looked at once more
+    assert len(detector.batches) < 6
     engine.close()
 
 
@@ -128,7 +140,7 @@ async def test_attributes(open_pack_root: Path, six_people: bytes) -> None:
     await engine.warm("open")
     models = {kind: CountingModel() for kind in ("genderage", "landmark_2d_106", "landmark_3d_68")}
     engine._loaded["open"] = replace(engine._loaded["open"], attributes=models)
-    faces = (await engine.detect(six_people, "open", ["box-96"])).faces
+    faces = (await engine.detect(six_people, "open", ["box-96"], SERVER_DEFAULT)).faces
     assert {face.crops["box-96"].shape for face in faces} == {(96, 96, 3)}
     read = await engine.read(faces, "open", [Attribute.AGE])
     assert [one.age for one in read] == [face.box.x for face in faces]
@@ -152,7 +164,7 @@ async def test_pack_is_loaded_once(open_pack_root: Path, six_people: bytes) -> N
     engine = VisionEngine(packs, PhotographLimits(), workers=4)
     assert engine.pack("open").name == "open"
     assert packs.loads == 0
-    found = await asyncio.gather(*(engine.detect(six_people, "open", []) for _ in range(4)))
+    found = await asyncio.gather(*(engine.detect(six_people, "open", [], SERVER_DEFAULT) for _ in range(4)))
     assert packs.loads == 1
     assert {len(detection.faces) for detection in found} == {6}
     engine.close()
@@ -164,7 +176,7 @@ async def test_warm(open_pack_root: Path, six_people: bytes) -> None:
     engine = VisionEngine(packs, PhotographLimits(), workers=1)
     await engine.warm("open")
     assert packs.loads == 1
-    await engine.detect(six_people, "open", [])
+    await engine.detect(six_people, "open", [], SERVER_DEFAULT)
     assert packs.loads == 1
     engine.close()
 
@@ -174,19 +186,19 @@ async def test_closed_engine_refuses(open_pack_root: Path, six_people: bytes) ->
     engine = VisionEngine(PackFolder(open_pack_root), PhotographLimits(), workers=1)
     engine.close()
     with pytest.raises(RuntimeError, match="shutdown"):
-        await engine.detect(six_people, "open", [])
+        await engine.detect(six_people, "open", [], SERVER_DEFAULT)
 
 
-class FullDevice:
-    """A detector whose batches of two and more do not fit."""
+class FullDevice(MtcnnDetector):
+    """A detector of which two looks at once do not fit."""
 
-    def detect(self, pixels: Pixels) -> list[DetectedFace]:
-        """Find nothing."""
-        return self.detect_batch([pixels])[0]
+    def __init__(self) -> None:
+        """Need no model."""
+        self.size = (640, 640)
 
-    def detect_batch(self, photographs: Sequence[Pixels]) -> list[list[DetectedFace]]:
+    def look(self, looks: Sequence[Look]) -> list[list[DetectedFace]]:
         """Find nothing in one."""
-        if len(photographs) > 1:
+        if len(looks) > 1:
             raise Overloaded("there is no memory left to run a model; retry after a moment")
         return [[]]
 

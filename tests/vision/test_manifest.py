@@ -47,6 +47,16 @@ def test_norms_that_tell_quality_are_stated(tmp_path: Path, manifest_data: dict[
     assert stated.template_version == plain.template_version
 
 
+def one_pass(input_size: object) -> Callable[[dict[str, Any]], None]:
+    """Return a change of a manifest: a detector of one file with this input size."""
+
+    def change(data: dict[str, Any]) -> None:
+        model = data["detector"]["pnet"]
+        data["detector"] = {"kind": "scrfd", "model": model, "input_size": input_size}
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -70,6 +80,9 @@ def test_norms_that_tell_quality_are_stated(tmp_path: Path, manifest_data: dict[
             r"embedder\.norm_quality: .*high is 7\.0, not above low",
         ),
         (lambda data: data["detector"].update(input_size=640.5), r"detector\.input_size: .*integer"),
+        (one_pass(640.5), r"detector\.input_size: .*640\.5 is neither an integer nor \[width, height\]"),
+        (one_pass([640, 350]), r"detector\.input_size: .*multiple of 32"),
+        (one_pass([640, 0]), r"detector\.input_size: .*multiple of 32"),
         (lambda data: data["detector"].update(smallest_face=11), r"detector\.smallest_face: .*12"),
         (lambda data: data["detector"].update(score_thresholds=[0.5, 0.5]), r"detector\.score_thresholds"),
         (

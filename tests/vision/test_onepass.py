@@ -28,7 +28,12 @@ SIZE = 256
 
 
 def detector(
-    kind: type[OnePassDetector], path: Path, *, size: int = SIZE, score: float = 0.5, overlap: float = 0.4
+    kind: type[OnePassDetector],
+    path: Path,
+    *,
+    size: tuple[int, int] = (SIZE, SIZE),
+    score: float = 0.5,
+    overlap: float = 0.4,
 ) -> OnePassDetector:
     """Return a detector on a file."""
     session = Session(path, threads=1)
@@ -64,11 +69,25 @@ def assert_same(
         ("scrfd.SCRFD", (8, 16, 32, 64, 128), 2),
     ],
 )
-@pytest.mark.parametrize("shape", [(256, 256), (200, 333), (512, 300)])
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((256, 256), (SIZE, SIZE)),
+        ((200, 333), (SIZE, SIZE)),
+        ((512, 300), (SIZE, SIZE)),
+        ((200, 333), (SIZE, 128)),
+    ],
+)
 def test_distance_heads(
-    tmp_path: Path, name: str, strides: tuple[int, ...], rank: int, shape: tuple[int, int]
+    tmp_path: Path,
+    name: str,
+    strides: tuple[int, ...],
+    rank: int,
+    *,
+    shape: tuple[int, int],
+    size: tuple[int, int],
 ) -> None:
-    """Files of 9 and of 15 outputs give what both of insightface's own classes give."""
+    """Files of 9 and of 15 outputs give what both of insightface's own classes give, on any canvas."""
     module, kind = name.split(".")
     path = write_scrfd(tmp_path / "m.onnx", strides=strides, rank=rank)
     pixels = noise(*shape)
@@ -76,9 +95,9 @@ def test_distance_heads(
         warnings.simplefilter("ignore")
         zoo = pytest.importorskip(f"insightface.model_zoo.{module}", exc_type=ImportError)
         reference = getattr(zoo, kind)(str(path))
-        reference.prepare(-1, input_size=(SIZE, SIZE), det_thresh=0.5)
+        reference.prepare(-1, input_size=size, det_thresh=0.5)
         boxes, points = reference.detect(np.ascontiguousarray(pixels[..., ::-1]))
-    faces = detector(ScrfdDetector, path).detect(pixels)
+    faces = detector(ScrfdDetector, path, size=size).detect(pixels)
     assert_same(faces, boxes[:, :4], points, boxes[:, 4], atol=1e-4)
 
 
@@ -109,7 +128,7 @@ def test_yunet(tmp_path: Path) -> None:
 def test_yunet_on_photographs(assets: Path) -> None:
     """On every photograph the real file finds what OpenCV finds in the same square, within half a pixel."""
     path, side, count = assets / "models" / "yunet_n_dynamic.onnx", 640, 0
-    ours = detector(YunetDetector, path, size=side, score=0.7, overlap=0.3)
+    ours = detector(YunetDetector, path, size=(side, side), score=0.7, overlap=0.3)
     for photograph in sorted((assets / "faces").glob("*.jp*g")):
         pixels = decode(photograph.read_bytes(), PhotographLimits())
         height, width = pixels.shape[:2]
@@ -150,7 +169,7 @@ def test_prior_boxes(tmp_path: Path, shuffled: bool) -> None:
     session = Session(path, threads=1)
     if shuffled:
         session = Reversed(session)
-    ours = RetinaFaceDetector(session, input_size=SIZE, score_threshold=0.6, overlap_threshold=1)
+    ours = RetinaFaceDetector(session, input_size=(SIZE, SIZE), score_threshold=0.6, overlap_threshold=1)
     assert_same(ours.detect(pixels), *best(expected, 0.6), atol=1e-3)
 
 
@@ -159,6 +178,7 @@ class Reversed:
 
     def __init__(self, session: Session) -> None:
         """Turn a session round."""
+        self.input_shape = session.input_shape
         self.output_shapes = session.output_shapes[::-1]
         self.session = session
 
@@ -229,8 +249,8 @@ def test_another_kind_of_model(tmp_path: Path, kind: type[OnePassDetector], writ
 def test_boxes_that_are_not_those_of_the_size(tmp_path: Path) -> None:
     """A model that lays other boxes over its input than its kind does says so."""
     session = Wider(Session(write_scrfd(tmp_path / "m.onnx"), threads=1))
-    wider = ScrfdDetector(session, input_size=SIZE, score_threshold=0.5, overlap_threshold=0.4)
-    with pytest.raises(PackError, match=r"boxes for 256 pixels.*set detector\.input_size"):
+    wider = ScrfdDetector(session, input_size=(SIZE, SIZE), score_threshold=0.5, overlap_threshold=0.4)
+    with pytest.raises(PackError, match=r"boxes for 256×256 pixels.*set detector\.input_size"):
         wider.detect(noise(64, 64))
 
 
@@ -239,7 +259,7 @@ class Wider:
 
     def __init__(self, session: Session) -> None:
         """Widen a session's input."""
-        self.output_shapes = session.output_shapes
+        self.input_shape, self.output_shapes = session.input_shape, session.output_shapes
         self.session = session
 
     def run(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:

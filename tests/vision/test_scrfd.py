@@ -20,6 +20,7 @@ class StagedScrfd:
 
     def __init__(self, *finds: tuple[int, int, int, int, float, float]) -> None:
         """Stage the finds."""
+        self.input_shape = (None, 3, None, None)
         self.finds = finds
         self.seen = np.empty(0, np.float32)
 
@@ -41,7 +42,7 @@ class StagedScrfd:
 
 def detector(session: StagedScrfd) -> ScrfdDetector:
     """Return the detector under test."""
-    return ScrfdDetector(session, input_size=SIZE, score_threshold=0.5, overlap_threshold=0.4)
+    return ScrfdDetector(session, input_size=(SIZE, SIZE), score_threshold=0.5, overlap_threshold=0.4)
 
 
 @pytest.mark.parametrize(("height", "width", "scale"), [(128, 128, 0.5), (32, 16, 2.0), (64, 256, 0.25)])
@@ -95,7 +96,8 @@ def test_batch_of_photographs() -> None:
     """Photographs of different sizes share a run; each has its faces in its own pixels."""
     session = StagedScrfd((1, 1, 2, 0, 0.9, 0.5))
     sizes = [(64, 64), (128, 128)]
-    (one,), (other,) = detector(session).detect_batch([np.zeros((*size, 3), np.uint8) for size in sizes])
+    scrfd = detector(session)
+    (one,), (other,) = scrfd.look([scrfd.whole(np.zeros((*size, 3), np.uint8)) for size in sizes])
     assert session.seen.shape == (2, 3, SIZE, SIZE)
     np.testing.assert_allclose(other.landmarks, 2 * one.landmarks)
     assert other.box.x == 2 * one.box.x

@@ -9,6 +9,7 @@ import typer
 
 from facegrid.cli.attributes import ATTRIBUTES_HELP, attributes_named
 from facegrid.cli.connect import Data, Server, connected
+from facegrid.cli.detection import AnyRotation, Detection, SmallestFace, detection_options
 from facegrid.cli.output import AsJson, face_json, number
 from facegrid.cli.report import Draw, Photographs, report
 from facegrid.v1 import face_service_pb2 as face_pb
@@ -67,6 +68,9 @@ def analyze(
         str, typer.Option(metavar="NAME", help="The gallery whose permission and pack count.")
     ] = "",
     pack: Annotated[str, typer.Option(help="Model pack; the server's default where empty.")] = "",
+    detection: Detection = None,
+    smallest_face: SmallestFace = 0,
+    any_rotation: AnyRotation = None,
     draw: Draw = None,
     as_json: AsJson = False,
     server: Server = "",
@@ -74,11 +78,17 @@ def analyze(
 ) -> None:
     """Read attributes of the faces of photographs. The server or the gallery must allow them."""
     wanted = attributes_named(attributes)
+    options = detection_options(detection, smallest_face, any_rotation)
     with connected(server, data) as client:
 
         def work(path: Path) -> list[_ReadFace]:
             answer = client.analyze(
-                path.read_bytes(), wanted, faces=pb.FACE_SELECTION_ALL, pack=pack, gallery=gallery
+                path.read_bytes(),
+                wanted,
+                faces=pb.FACE_SELECTION_ALL,
+                pack=pack,
+                gallery=gallery,
+                detection=options,
             )
             return [_ReadFace(one.face, one.attributes) for one in answer.faces]
 

@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from facegrid.cli.connect import Data, Server, connected
+from facegrid.cli.detection import AnyRotation, Detection, SmallestFace, detection_options
 from facegrid.cli.photographs import errors_console, for_each, report_failures
 from facegrid.client import CallFailed, Client
 from facegrid.v1 import identity_service_pb2 as pb
+from facegrid.v1.types_pb2 import DetectionOptions
 
 
 def enroll(
@@ -23,6 +25,9 @@ def enroll(
     ],
     gallery: Annotated[str, typer.Option(metavar="NAME", help="Gallery to enrol into.")],
     subject: Annotated[str, typer.Option(metavar="ID", help="The subject that all photographs show.")] = "",
+    detection: Detection = None,
+    smallest_face: SmallestFace = 0,
+    any_rotation: AnyRotation = None,
     server: Server = "",
     data: Data = None,
 ) -> None:
@@ -30,7 +35,7 @@ def enroll(
     with connected(server, data) as client:
         jobs = _jobs(photographs, subject)
         client.get_gallery(gallery)
-        enrolment = _Enrolment(client, gallery)
+        enrolment = _Enrolment(client, gallery, detection_options(detection, smallest_face, any_rotation))
         counts, broken, failures = Counter[str](), Counter[str](), []
         try:
             for outcome in for_each(jobs, enrolment.enroll, "Enrolling"):
@@ -50,8 +55,8 @@ def enroll(
 class _Enrolment:
     """Enrols one photograph after another, an encounter each."""
 
-    def __init__(self, client: Client, gallery: str) -> None:
-        self._client, self._gallery = client, gallery
+    def __init__(self, client: Client, gallery: str, options: DetectionOptions) -> None:
+        self._client, self._gallery, self._options = client, gallery, options
         self._known: dict[str, set[str]] = {}
         self._lock = Lock()
 
@@ -60,7 +65,13 @@ class _Enrolment:
         photograph = path.read_bytes()
         if not self._is_new(subject, hashlib.sha256(photograph).hexdigest()):
             return "skipped"
-        self._client.enroll(self._gallery, [photograph], subject_id=subject, mode=pb.ENROLL_MODE_ADD)
+        self._client.enroll(
+            self._gallery,
+            [photograph],
+            subject_id=subject,
+            mode=pb.ENROLL_MODE_ADD,
+            detection=self._options,
+        )
         return "enrolled"
 
     def _is_new(self, subject: str, sha256: str) -> bool:

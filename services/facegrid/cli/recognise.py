@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from facegrid.cli.connect import Data, Server, connected
+from facegrid.cli.detection import AnyRotation, Detection, SmallestFace, detection_options
 from facegrid.cli.draw import Annotation, Annotator
 from facegrid.cli.output import AsJson, candidate_pairs, decision_json, face_json
 from facegrid.cli.photographs import for_each, report_failures
@@ -89,16 +90,20 @@ class SeenFace:
 
 def detect(
     photographs: Photographs,
+    detection: Detection = None,
+    smallest_face: SmallestFace = 0,
+    any_rotation: AnyRotation = None,
     draw: Draw = None,
     as_json: AsJson = False,
     server: Server = "",
     data: Data = None,
 ) -> None:
     """Find the faces of photographs."""
+    options = detection_options(detection, smallest_face, any_rotation)
     with connected(server, data) as client:
 
         def work(path: Path) -> list[SeenFace]:
-            return [SeenFace(face) for face in client.detect(path.read_bytes()).faces]
+            return [SeenFace(face) for face in client.detect(path.read_bytes(), detection=options).faces]
 
         report(photographs, work, "Detecting", draw, as_json, columns=())
 
@@ -108,17 +113,21 @@ def identify(
     gallery: GalleryOption,
     top: Annotated[int, typer.Option(metavar="K", help="Most candidates for a face.")] = 10,
     faces: Annotated[Faces, typer.Option(help="Which faces of a photograph are searched.")] = Faces.ALL,
+    detection: Detection = None,
+    smallest_face: SmallestFace = 0,
+    any_rotation: AnyRotation = None,
     draw: Draw = None,
     as_json: AsJson = False,
     server: Server = "",
     data: Data = None,
 ) -> None:
     """Say who of a gallery is in each photograph."""
+    options = detection_options(detection, smallest_face, any_rotation)
     with connected(server, data) as client:
         client.get_gallery(gallery)
 
         def work(path: Path) -> list[SeenFace]:
-            return _identify(client, gallery, path, top, faces)
+            return _identify(client, gallery, path, top, faces, options)
 
         report(photographs, work, "Identifying", draw, as_json, _DECIDED)
 
@@ -130,6 +139,9 @@ def verify(
     ],
     gallery: Annotated[str, typer.Option(metavar="NAME", help="The gallery of --subject.")] = "",
     subject: Annotated[str, typer.Option(metavar="ID", help="Who it is claimed to be.")] = "",
+    detection: Detection = None,
+    smallest_face: SmallestFace = 0,
+    any_rotation: AnyRotation = None,
     draw: Draw = None,
     as_json: AsJson = False,
     server: Server = "",
@@ -140,20 +152,25 @@ def verify(
         raise typer.BadParameter("--gallery and --subject go together")
     if not gallery and len(photographs) != 2:  # noqa: PLR2004  # A and B
         raise typer.BadParameter("name two photographs, or --gallery and --subject")
+    options = detection_options(detection, smallest_face, any_rotation)
     with connected(server, data) as client:
         if gallery:
             client.get_subject(gallery, subject)
 
             def work(path: Path) -> list[SeenFace]:
-                return _verify(client, gallery, subject, path)
+                return _verify(client, gallery, subject, path, options)
 
             report(photographs, work, "Verifying", draw, as_json, _DECIDED)
         else:
-            _compare(client, photographs[0], photographs[1], draw, as_json)
+            _compare(client, photographs[0], photographs[1], options, draw, as_json)
 
 
-def _identify(client: Client, gallery: str, path: Path, top: int, faces: Faces) -> list[SeenFace]:
-    answer = client.identify(gallery, [path.read_bytes()], faces=_SELECTIONS[faces], top=top)
+def _identify(
+    client: Client, gallery: str, path: Path, top: int, faces: Faces, options: pb.DetectionOptions
+) -> list[SeenFace]:
+    answer = client.identify(
+        gallery, [path.read_bytes()], faces=_SELECTIONS[faces], top=top, detection=options
+    )
     return [
         _seen(
             result.face,
@@ -166,8 +183,10 @@ def _identify(client: Client, gallery: str, path: Path, top: int, faces: Faces) 
     ]
 
 
-def _verify(client: Client, gallery: str, subject: str, path: Path) -> list[SeenFace]:
-    answer = client.verify(gallery, subject, path.read_bytes())
+def _verify(
+    client: Client, gallery: str, subject: str, path: Path, options: pb.DetectionOptions
+) -> list[SeenFace]:
+    answer = client.verify(gallery, subject, path.read_bytes(), detection=options)
     candidates = [(subject, answer.score)]
     return [_seen(answer.face, answer.search.template_version, answer.decision, answer.threshold, candidates)]
 
@@ -182,9 +201,16 @@ def _seen(
     return SeenFace(face, decision_json(version, decision, threshold, candidates))
 
 
-def _compare(client: Client, first: Path, second: Path, draw: Path | None, as_json: bool) -> None:
+def _compare(
+    client: Client,
+    first: Path,
+    second: Path,
+    options: pb.DetectionOptions,
+    draw: Path | None,
+    as_json: bool,
+) -> None:
     def work(pair: tuple[Path, Path]) -> tuple[SeenFace, SeenFace]:
-        answer = client.compare(pair[0].read_bytes(), pair[1].read_bytes())
+        answer = client.compare(pair[0].read_bytes(), pair[1].read_bytes(), detection=options)
         version, decision, threshold = answer.template_version, answer.decision, answer.threshold
         return (
             _seen(answer.first_face, version, decision, threshold, [(str(second), answer.score)]),

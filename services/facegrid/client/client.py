@@ -84,9 +84,12 @@ class Client:
             request.page_token = page.next_page_token
             more = bool(page.next_page_token)
 
-    def detect(self, photograph: bytes) -> face_pb.DetectResponse:
+    def detect(
+        self, photograph: bytes, *, detection: pb.DetectionOptions | None = None
+    ) -> face_pb.DetectResponse:
         """Find the faces of a photograph."""
-        return self._call(self._faces.Detect, face_pb.DetectRequest(photograph=photograph))
+        request = face_pb.DetectRequest(photograph=photograph, detection=detection)
+        return self._call(self._faces.Detect, request)
 
     def extract(
         self,
@@ -94,11 +97,11 @@ class Client:
         *,
         faces: pb.FaceSelection.ValueType = pb.FACE_SELECTION_EXACTLY_ONE,
         pack: str = "",
+        detection: pb.DetectionOptions | None = None,
     ) -> face_pb.ExtractResponse:
         """Make a template of each face that is meant."""
-        return self._call(
-            self._faces.Extract, face_pb.ExtractRequest(photograph=photograph, faces=faces, pack=pack)
-        )
+        request = face_pb.ExtractRequest(photograph=photograph, faces=faces, pack=pack, detection=detection)
+        return self._call(self._faces.Extract, request)
 
     def compare(
         self,
@@ -106,10 +109,14 @@ class Client:
         second: bytes,
         *,
         faces: pb.FaceSelection.ValueType = pb.FACE_SELECTION_EXACTLY_ONE,
+        detection: pb.DetectionOptions | None = None,
     ) -> face_pb.CompareResponse:
         """Score two photographs."""
         request = face_pb.CompareRequest(
-            first=pb.Sample(photograph=first), second=pb.Sample(photograph=second), faces=faces
+            first=pb.Sample(photograph=first),
+            second=pb.Sample(photograph=second),
+            faces=faces,
+            detection=detection,
         )
         return self._call(self._faces.Compare, request)
 
@@ -121,10 +128,16 @@ class Client:
         faces: pb.FaceSelection.ValueType = pb.FACE_SELECTION_EXACTLY_ONE,
         pack: str = "",
         gallery: str = "",
+        detection: pb.DetectionOptions | None = None,
     ) -> face_pb.AnalyzeResponse:
         """Read attributes of each face that is meant, as the server or the gallery allows."""
         request = face_pb.AnalyzeRequest(
-            photograph=photograph, attributes=attributes, faces=faces, pack=pack, gallery=gallery
+            photograph=photograph,
+            attributes=attributes,
+            faces=faces,
+            pack=pack,
+            gallery=gallery,
+            detection=detection,
         )
         return self._call(self._faces.Analyze, request)
 
@@ -196,6 +209,7 @@ class Client:
         subject_id: str = "",
         mode: identity_pb.EnrollMode.ValueType = identity_pb.ENROLL_MODE_CREATE,
         faces: pb.FaceSelection.ValueType = pb.FACE_SELECTION_EXACTLY_ONE,
+        detection: pb.DetectionOptions | None = None,
     ) -> identity_pb.EnrollResponse:
         """Store one encounter of a subject, made of all the photographs or of none."""
         request = identity_pb.EnrollRequest(
@@ -204,6 +218,7 @@ class Client:
             mode=mode,
             samples=[pb.Sample(photograph=photograph) for photograph in photographs],
             faces=faces,
+            detection=detection,
         )
         return self._call(self._identities.Enroll, request)
 
@@ -215,6 +230,7 @@ class Client:
         *,
         faces: pb.FaceSelection.ValueType = pb.FACE_SELECTION_EXACTLY_ONE,
         min_revision: str = "",
+        detection: pb.DetectionOptions | None = None,
     ) -> identity_pb.VerifyResponse:
         """Compare a photograph with one subject."""
         request = identity_pb.VerifyRequest(
@@ -223,6 +239,7 @@ class Client:
             probe=pb.Sample(photograph=photograph),
             faces=faces,
             min_revision=min_revision,
+            detection=detection,
         )
         return self._call(self._identities.Verify, request)
 
@@ -235,6 +252,7 @@ class Client:
         top: int | None = None,
         include_below_threshold: bool = False,
         min_revision: str = "",
+        detection: pb.DetectionOptions | None = None,
     ) -> identity_pb.IdentifyResponse:
         """Search a gallery; several photographs show one person."""
         request = identity_pb.IdentifyRequest(
@@ -244,5 +262,6 @@ class Client:
             top=top,
             include_below_threshold=include_below_threshold,
             min_revision=min_revision,
+            detection=detection,
         )
         return self._call(self._identities.Identify, request)

@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.calls import Call
+from facegrid.domain.detection import DetectionMode, DetectionOptions
 from facegrid.domain.errors import InvalidField
 from facegrid.domain.faces import Box, DetectedFace, FaceSelection
 from facegrid.domain.names import check_name
@@ -28,6 +29,11 @@ _SELECTIONS = {
     pb.FACE_SELECTION_EXACTLY_ONE: FaceSelection.EXACTLY_ONE,
     pb.FACE_SELECTION_LARGEST: FaceSelection.LARGEST,
     pb.FACE_SELECTION_ALL: FaceSelection.ALL,
+}
+_DETECTION_MODES = {
+    pb.DETECTION_MODE_UNSPECIFIED: None,
+    pb.DETECTION_MODE_REFERENCE: DetectionMode.REFERENCE,
+    pb.DETECTION_MODE_FAST: DetectionMode.FAST,
 }
 _MODES = {
     identity_pb.ENROLL_MODE_UNSPECIFIED: EnrollMode.CREATE,
@@ -83,6 +89,16 @@ def selection_of(value: int) -> FaceSelection:
     if value not in _SELECTIONS:
         raise InvalidField(f"faces is {value}, which is no FaceSelection", field="faces")
     return _SELECTIONS[pb.FaceSelection.ValueType(value)]
+
+
+def detection_of(sent: pb.DetectionOptions) -> DetectionOptions:
+    """Return how to search for faces. Raises InvalidField for a mode that the API does not know."""
+    if sent.mode not in _DETECTION_MODES:
+        raise InvalidField(
+            f"detection.mode is {sent.mode}, which is no DetectionMode", field="detection.mode"
+        )
+    rotation = sent.any_rotation if sent.HasField("any_rotation") else None
+    return DetectionOptions(_DETECTION_MODES[sent.mode], sent.smallest_face_px, rotation)
 
 
 def mode_of(value: int) -> EnrollMode:

@@ -29,7 +29,9 @@ class FaceServicer(FaceServiceServicer):
     async def Detect(self, request: pb.DetectRequest, context: _Context) -> pb.DetectResponse:
         """Find the faces of a photograph."""
         convert.call_of(request, context)
-        detection = await self._extract.detect(request.photograph, request.pack)
+        detection = await self._extract.detect(
+            request.photograph, request.pack, convert.detection_of(request.detection)
+        )
         return pb.DetectResponse(
             width=detection.width, height=detection.height, faces=convert.faces_to_proto(detection.faces)
         )
@@ -39,7 +41,10 @@ class FaceServicer(FaceServiceServicer):
         convert.call_of(request, context)
         pack = self._extract.pack(request.pack)
         selection = convert.selection_of(request.faces)
-        extraction = await self._extract.from_source(request.photograph, pack, selection, "photograph")
+        detection = convert.detection_of(request.detection)
+        extraction = await self._extract.from_source(
+            request.photograph, pack, selection, "photograph", detection
+        )
         return pb.ExtractResponse(faces=[_extracted(face) for face in extraction.faces])
 
     async def Compare(self, request: pb.CompareRequest, context: _Context) -> pb.CompareResponse:
@@ -50,6 +55,7 @@ class FaceServicer(FaceServiceServicer):
             convert.source_of(request.second, "second"),
             convert.selection_of(request.faces),
             request.pack,
+            convert.detection_of(request.detection),
         )
         return pb.CompareResponse(
             score=comparison.score,
@@ -69,6 +75,7 @@ class FaceServicer(FaceServiceServicer):
             convert.selection_of(request.faces),
             pack_name=request.pack,
             gallery_name=request.gallery,
+            detection=convert.detection_of(request.detection),
         )
         return pb.AnalyzeResponse(
             faces=[

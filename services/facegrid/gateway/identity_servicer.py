@@ -38,6 +38,7 @@ class IdentityServicer(IdentityServiceServicer):
             mode=convert.mode_of(request.mode),
             samples=convert.sources_of(request.samples, "samples"),
             selection=convert.selection_of(request.faces),
+            detection=convert.detection_of(request.detection),
         )
         encounter = enrolled.encounter
         return pb.EnrollResponse(
@@ -54,6 +55,7 @@ class IdentityServicer(IdentityServiceServicer):
             subject_id=request.subject_id,
             probe=convert.source_of(request.probe, "probe"),
             selection=convert.selection_of(request.faces),
+            detection=convert.detection_of(request.detection),
             min_revision=request.min_revision,
         )
         threshold, best = verified.report.gallery.thresholds.verify, verified.best
@@ -77,6 +79,7 @@ class IdentityServicer(IdentityServiceServicer):
             top=request.top if request.HasField("top") else _DEFAULT_TOP,
             include_below_threshold=request.include_below_threshold,
             min_revision=request.min_revision,
+            detection=convert.detection_of(request.detection),
         )
         threshold = identified.report.gallery.thresholds.identify
         return pb.IdentifyResponse(

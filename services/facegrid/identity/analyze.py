@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from facegrid.domain.attributes import Attribute, FaceAttributes
+from facegrid.domain.detection import SERVER_DEFAULT, DetectionOptions
 from facegrid.domain.errors import AttributeNotAllowed, AttributeNotAvailable, InvalidField
 from facegrid.domain.faces import DetectedFace, FaceSelection
 from facegrid.domain.packs import Pack
@@ -42,6 +43,7 @@ class Analyze:
         *,
         pack_name: str,
         gallery_name: str,
+        detection: DetectionOptions = SERVER_DEFAULT,
     ) -> list[AnalyzedFace]:
         """Return the faces that are meant with these attributes, best detection first.
 
@@ -55,7 +57,7 @@ class Analyze:
         _check_available(attributes, pack)
         alignments = {pack.attributes[attribute] for attribute in attributes} - {""}
         with naming("photograph"):
-            faces = await self._extract.faces(photograph, pack, selection, sorted(alignments))
+            faces = await self._extract.faces(photograph, pack, selection, sorted(alignments), detection)
         read = await self._reader.read(faces, pack.name, attributes)
         return [AnalyzedFace(replace(face, crops={}), one) for face, one in zip(faces, read, strict=True)]
 

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
+from facegrid.domain.detection import SERVER_DEFAULT, DetectionOptions
 from facegrid.domain.faces import FaceSelection
 from facegrid.domain.packs import Threshold
 from facegrid.domain.templates import SentTemplate, cosine
@@ -32,14 +33,15 @@ class Compare:
         second: bytes | SentTemplate,
         selection: FaceSelection,
         pack_name: str,
+        detection: DetectionOptions = SERVER_DEFAULT,
     ) -> Comparison:
         """Return the comparison under the pack's threshold for 1:1; errors as those of extraction."""
         pack, selection = self._extract.pack(pack_name), one_face_only(selection)
         (one,), (other,) = [
             extraction.faces
             for extraction in await asyncio.gather(
-                self._extract.from_source(first, pack, selection, "first"),
-                self._extract.from_source(second, pack, selection, "second"),
+                self._extract.from_source(first, pack, selection, "first", detection),
+                self._extract.from_source(second, pack, selection, "second", detection),
             )
         ]
         score = cosine(one.template, other.template)

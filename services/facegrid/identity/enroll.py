@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from facegrid.domain.calls import Call
+from facegrid.domain.detection import SERVER_DEFAULT, DetectionOptions
 from facegrid.domain.errors import (
     ConfigurationError,
     EncounterDeleted,
@@ -68,6 +69,7 @@ class Enroll:
         mode: EnrollMode,
         samples: Sequence[bytes | SentTemplate],
         selection: FaceSelection,
+        detection: DetectionOptions = SERVER_DEFAULT,
     ) -> Enrolled:
         """Store one encounter; it is durable and searched when this returns.
 
@@ -77,7 +79,7 @@ class Enroll:
             check_name(subject_id, "subject_id")
         gallery, pack = await self._galleries.get_with_pack(gallery_name)
         selection = one_face_only(selection)
-        extractions = await self._extract.from_sources(samples, pack, selection, "samples")
+        extractions = await self._extract.from_sources(samples, pack, selection, "samples", detection)
         await self._projection.ready(gallery, call.deadline)
         subject_id = subject_id or _keyed_hash(gallery, "subject", call)
         return await asyncio.shield(self._commit(call, gallery, subject_id, mode, extractions))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from facegrid.domain.detection import SERVER_DEFAULT, DetectionOptions
 from facegrid.domain.errors import FacegridError, InvalidField
 from facegrid.domain.faces import DetectedFace, Detection, FaceSelection, select_faces
 from facegrid.domain.packs import Pack
@@ -43,35 +44,52 @@ class Extract:
     """Finds faces and makes their templates."""
 
     def __init__(
-        self, packs: Packs, detector: Detector, embedder: Embedder, default_pack: str, smallest_face_px: float
+        self,
+        packs: Packs,
+        detector: Detector,
+        embedder: Embedder,
+        default_pack: str,
+        smallest_face_px: float,
+        *,
+        detection: DetectionOptions = SERVER_DEFAULT,
     ) -> None:
-        """Take the ports, the pack for requests that name none, and the size below which no face counts."""
+        """Take the ports, the size below which no face counts, and what serves requests that name nothing."""
         self._packs, self._detector, self._embedder = packs, detector, embedder
         self._default_pack, self._smallest_face_px = default_pack, smallest_face_px
+        self._detection = detection
 
     def pack(self, name: str) -> Pack:
         """Return the named pack, the default one for an empty name. Raises PackNotFound."""
         return self._packs.pack(name or self._default_pack)
 
-    async def detect(self, photograph: bytes, pack_name: str) -> Detection:
+    async def detect(
+        self, photograph: bytes, pack_name: str, options: DetectionOptions = SERVER_DEFAULT
+    ) -> Detection:
         """Return all faces of a photograph, however small."""
         with naming("photograph"):
-            return await self._detector.detect(photograph, self.pack(pack_name).name, ())
+            return await self._detect(photograph, self.pack(pack_name), (), options)
 
     async def faces(
-        self, photograph: bytes, pack: Pack, selection: FaceSelection, alignments: Sequence[str]
+        self,
+        photograph: bytes,
+        pack: Pack,
+        selection: FaceSelection,
+        alignments: Sequence[str],
+        options: DetectionOptions,
     ) -> list[DetectedFace]:
         """Return the faces that are meant, each with a crop of each alignment; errors as below."""
-        detection = await self._detector.detect(photograph, pack.name, alignments)
+        detection = await self._detect(photograph, pack, alignments, options)
         return select_faces(detection.faces, selection, self._smallest_face_px)
 
-    async def from_photograph(self, photograph: bytes, pack: Pack, selection: FaceSelection) -> Extraction:
+    async def from_photograph(
+        self, photograph: bytes, pack: Pack, selection: FaceSelection, options: DetectionOptions
+    ) -> Extraction:
         """Return the faces that are meant, with templates.
 
         Raises InvalidPhotograph, PhotographTooLarge, NoFaceFound, ManyFacesFound and FaceTooSmall.
         """
         start = time.perf_counter()
-        faces = await self.faces(photograph, pack, selection, [pack.alignment])
+        faces = await self.faces(photograph, pack, selection, [pack.alignment], options)
         detected = time.perf_counter()
         crops = np.stack([face.crops[pack.alignment] for face in faces])
         templates = await self._embedder.embed(crops, pack.name)
@@ -83,13 +101,24 @@ class Extract:
             1000 * (embedded - detected),
         )
 
+    async def _detect(
+        self, photograph: bytes, pack: Pack, alignments: Sequence[str], options: DetectionOptions
+    ) -> Detection:
+        resolved = options.resolved(self._detection, self._smallest_face_px)
+        return await self._detector.detect(photograph, pack.name, alignments, resolved)
+
     async def from_source(
-        self, source: bytes | SentTemplate, pack: Pack, selection: FaceSelection, field_name: str
+        self,
+        source: bytes | SentTemplate,
+        pack: Pack,
+        selection: FaceSelection,
+        field_name: str,
+        options: DetectionOptions = SERVER_DEFAULT,
     ) -> Extraction:
         """Return what a client's sample holds; an error names `field_name`."""
         with naming(field_name):
             if isinstance(source, bytes):
-                return await self.from_photograph(source, pack, selection)
+                return await self.from_photograph(source, pack, selection, options)
             template = template_from_client(source, pack.template_version, pack.dimension)
             return Extraction([ExtractedFace(None, template)])
 
@@ -99,6 +128,7 @@ class Extract:
         pack: Pack,
         selection: FaceSelection,
         field_name: str,
+        options: DetectionOptions = SERVER_DEFAULT,
     ) -> list[Extraction]:
         """Return what 1 to 32 samples hold, all or none."""
         if not 1 <= len(sources) <= MAX_SAMPLES:
@@ -106,7 +136,7 @@ class Extract:
                 f"{field_name} has {len(sources)} entries; send 1 to {MAX_SAMPLES}", field=field_name
             )
         jobs = [
-            self.from_source(source, pack, selection, f"{field_name}[{number}]")
+            self.from_source(source, pack, selection, f"{field_name}[{number}]", options)
             for number, source in enumerate(sources)
         ]
         return await asyncio.gather(*jobs)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facegrid.domain.calls import Call
+from facegrid.domain.detection import SERVER_DEFAULT, DetectionOptions
 from facegrid.domain.errors import InvalidField
 from facegrid.domain.faces import FaceSelection
 from facegrid.domain.matching import Hit, check_top, is_match
@@ -51,6 +52,7 @@ class Identify:
         top: int,
         include_below_threshold: bool,
         min_revision: str,
+        detection: DetectionOptions = SERVER_DEFAULT,
     ) -> Identification:
         """Return the candidates of each face that is meant; several probes show one person.
 
@@ -64,7 +66,7 @@ class Identify:
             )
         gallery, pack = await self._galleries.get_with_pack(gallery_name)
         revision = revision_from_token(gallery.gallery_id, min_revision) if min_revision else 0
-        extractions = await self._extract.from_sources(probes, pack, selection, "probes")
+        extractions = await self._extract.from_sources(probes, pack, selection, "probes", detection)
         faces = _probe_faces(extractions)
         start = time.perf_counter()
         await self._projection.reach(gallery, revision, call.deadline)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from facegrid.domain.attributes import Attribute, FaceAttributes
 from facegrid.domain.calls import Call
+from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.faces import DetectedFace, Detection, Floats
 from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone
 from facegrid.domain.matching import Hit
@@ -27,7 +28,9 @@ class Packs(Protocol):
 class Detector(Protocol):
     """Finds faces."""
 
-    async def detect(self, photograph: bytes, pack: str, alignments: Sequence[str]) -> Detection:
+    async def detect(
+        self, photograph: bytes, pack: str, alignments: Sequence[str], options: DetectionOptions
+    ) -> Detection:
         """Decode the photograph, find its faces and cut one crop for each face and alignment.
 
         Raises InvalidPhotograph, PhotographTooLarge and PackNotFound.

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 
 from facegrid.domain.calls import Call
+from facegrid.domain.detection import SERVER_DEFAULT, DetectionOptions
 from facegrid.domain.faces import FaceSelection
 from facegrid.domain.galleries import Subject
 from facegrid.domain.matching import Hit, best_per_subject
@@ -45,12 +46,13 @@ class Verify:
         probe: bytes | SentTemplate,
         selection: FaceSelection,
         min_revision: str,
+        detection: DetectionOptions = SERVER_DEFAULT,
     ) -> Verification:
         """Return the subject's highest score. Raises SubjectNotFound and the errors of extraction."""
         gallery, pack = await self._galleries.get_with_pack(gallery_name)
         revision = revision_from_token(gallery.gallery_id, min_revision) if min_revision else 0
         selection = one_face_only(selection)
-        probed = await self._extract.from_source(probe, pack, selection, "probe")
+        probed = await self._extract.from_source(probe, pack, selection, "probe", detection)
         start = time.perf_counter()
         await self._projection.reach(gallery, revision, call.deadline)
         subject = await find_subject(self._records, gallery, subject_id)

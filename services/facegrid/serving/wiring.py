@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import structlog
 
 from facegrid.domain.attributes import Attribute
+from facegrid.domain.detection import DetectionMode, DetectionOptions
 from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFound, Unavailable
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
@@ -107,10 +108,12 @@ def build_application(settings: Settings, store: OpenStore) -> Application:
         PhotographLimits(settings.max_photograph_bytes, settings.max_photograph_pixels),
         workers=cores,
         batches=BATCHES[device.kind],
+        smallest_face_px=settings.smallest_face_px,
     )
     records = StoredRecords(store.objects, store.connections, store.check)
     index = _index(settings)
-    extract = Extract(engine, engine, engine, settings.pack, settings.smallest_face_px)
+    detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
+    extract = Extract(engine, engine, engine, settings.pack, settings.smallest_face_px, detection=detection)
     projection, locks = Projection(records, index), SubjectLocks()
     galleries = Galleries(records, projection, extract)
     servicers = Servicers(

@@ -28,6 +28,7 @@ class DetectRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     PHOTOGRAPH_FIELD_NUMBER: _builtins.int
     PACK_FIELD_NUMBER: _builtins.int
+    DETECTION_FIELD_NUMBER: _builtins.int
     photograph: _builtins.bytes
     """photograph is described at Sample.photograph."""
     pack: _builtins.str
@@ -36,16 +37,21 @@ class DetectRequest(_message.Message):
     def context(self) -> _types_pb2.RequestContext:
         """context may be left out."""
 
+    @_builtins.property
+    def detection(self) -> _types_pb2.DetectionOptions:
+        """detection says how faces are searched for."""
+
     def __init__(
         self,
         *,
         context: _types_pb2.RequestContext | None = ...,
         photograph: _builtins.bytes = ...,
         pack: _builtins.str = ...,
+        detection: _types_pb2.DetectionOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "pack", b"pack", "photograph", b"photograph"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection", "pack", b"pack", "photograph", b"photograph"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -93,6 +99,7 @@ class ExtractRequest(_message.Message):
     PHOTOGRAPH_FIELD_NUMBER: _builtins.int
     FACES_FIELD_NUMBER: _builtins.int
     PACK_FIELD_NUMBER: _builtins.int
+    DETECTION_FIELD_NUMBER: _builtins.int
     photograph: _builtins.bytes
     """photograph is described at Sample.photograph."""
     faces: _types_pb2.FaceSelection.ValueType
@@ -103,6 +110,10 @@ class ExtractRequest(_message.Message):
     def context(self) -> _types_pb2.RequestContext:
         """context may be left out."""
 
+    @_builtins.property
+    def detection(self) -> _types_pb2.DetectionOptions:
+        """detection says how faces are searched for."""
+
     def __init__(
         self,
         *,
@@ -110,10 +121,11 @@ class ExtractRequest(_message.Message):
         photograph: _builtins.bytes = ...,
         faces: _types_pb2.FaceSelection.ValueType = ...,
         pack: _builtins.str = ...,
+        detection: _types_pb2.DetectionOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "faces", b"faces", "pack", b"pack", "photograph", b"photograph"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection", "faces", b"faces", "pack", b"pack", "photograph", b"photograph"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -184,6 +196,7 @@ class CompareRequest(_message.Message):
     SECOND_FIELD_NUMBER: _builtins.int
     FACES_FIELD_NUMBER: _builtins.int
     PACK_FIELD_NUMBER: _builtins.int
+    DETECTION_FIELD_NUMBER: _builtins.int
     faces: _types_pb2.FaceSelection.ValueType
     """faces is EXACTLY_ONE or LARGEST, for both."""
     pack: _builtins.str
@@ -200,6 +213,10 @@ class CompareRequest(_message.Message):
     def second(self) -> _types_pb2.Sample:
         """second is the other."""
 
+    @_builtins.property
+    def detection(self) -> _types_pb2.DetectionOptions:
+        """detection says how faces are searched for."""
+
     def __init__(
         self,
         *,
@@ -208,10 +225,11 @@ class CompareRequest(_message.Message):
         second: _types_pb2.Sample | None = ...,
         faces: _types_pb2.FaceSelection.ValueType = ...,
         pack: _builtins.str = ...,
+        detection: _types_pb2.DetectionOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "first", b"first", "second", b"second"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection", "first", b"first", "second", b"second"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "faces", b"faces", "first", b"first", "pack", b"pack", "second", b"second"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection", "faces", b"faces", "first", b"first", "pack", b"pack", "second", b"second"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -277,6 +295,7 @@ class AnalyzeRequest(_message.Message):
     PACK_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
     GALLERY_FIELD_NUMBER: _builtins.int
+    DETECTION_FIELD_NUMBER: _builtins.int
     photograph: _builtins.bytes
     """photograph is described at Sample.photograph."""
     faces: _types_pb2.FaceSelection.ValueType
@@ -295,6 +314,10 @@ class AnalyzeRequest(_message.Message):
     def attributes(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.Attribute.ValueType]:
         """attributes to read, at least one."""
 
+    @_builtins.property
+    def detection(self) -> _types_pb2.DetectionOptions:
+        """detection says how faces are searched for."""
+
     def __init__(
         self,
         *,
@@ -304,10 +327,11 @@ class AnalyzeRequest(_message.Message):
         pack: _builtins.str = ...,
         attributes: _abc.Iterable[_types_pb2.Attribute.ValueType] | None = ...,
         gallery: _builtins.str = ...,
+        detection: _types_pb2.DetectionOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "context", b"context", "faces", b"faces", "gallery", b"gallery", "pack", b"pack", "photograph", b"photograph"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "context", b"context", "detection", b"detection", "faces", b"faces", "gallery", b"gallery", "pack", b"pack", "photograph", b"photograph"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

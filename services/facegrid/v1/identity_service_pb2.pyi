@@ -64,6 +64,7 @@ class EnrollRequest(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     SAMPLES_FIELD_NUMBER: _builtins.int
     FACES_FIELD_NUMBER: _builtins.int
+    DETECTION_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     """gallery is its name."""
     subject_id: _builtins.str
@@ -80,6 +81,10 @@ class EnrollRequest(_message.Message):
     def samples(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Sample]:
         """samples of this one person, 1 to 32."""
 
+    @_builtins.property
+    def detection(self) -> _types_pb2.DetectionOptions:
+        """detection says how faces are searched for."""
+
     def __init__(
         self,
         *,
@@ -89,10 +94,11 @@ class EnrollRequest(_message.Message):
         mode: Global___EnrollMode.ValueType = ...,
         samples: _abc.Iterable[_types_pb2.Sample] | None = ...,
         faces: _types_pb2.FaceSelection.ValueType = ...,
+        detection: _types_pb2.DetectionOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "faces", b"faces", "gallery", b"gallery", "mode", b"mode", "samples", b"samples", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection", "faces", b"faces", "gallery", b"gallery", "mode", b"mode", "samples", b"samples", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -142,6 +148,7 @@ class VerifyRequest(_message.Message):
     PROBE_FIELD_NUMBER: _builtins.int
     FACES_FIELD_NUMBER: _builtins.int
     MIN_REVISION_FIELD_NUMBER: _builtins.int
+    DETECTION_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     """gallery is its name."""
     subject_id: _builtins.str
@@ -158,6 +165,10 @@ class VerifyRequest(_message.Message):
     def probe(self) -> _types_pb2.Sample:
         """probe is the person who claims it."""
 
+    @_builtins.property
+    def detection(self) -> _types_pb2.DetectionOptions:
+        """detection says how faces are searched for."""
+
     def __init__(
         self,
         *,
@@ -167,10 +178,11 @@ class VerifyRequest(_message.Message):
         probe: _types_pb2.Sample | None = ...,
         faces: _types_pb2.FaceSelection.ValueType = ...,
         min_revision: _builtins.str = ...,
+        detection: _types_pb2.DetectionOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "probe", b"probe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection", "probe", b"probe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "faces", b"faces", "gallery", b"gallery", "min_revision", b"min_revision", "probe", b"probe", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection", "faces", b"faces", "gallery", b"gallery", "min_revision", b"min_revision", "probe", b"probe", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -241,6 +253,7 @@ class IdentifyRequest(_message.Message):
     TOP_FIELD_NUMBER: _builtins.int
     INCLUDE_BELOW_THRESHOLD_FIELD_NUMBER: _builtins.int
     MIN_REVISION_FIELD_NUMBER: _builtins.int
+    DETECTION_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     """gallery is its name."""
     faces: _types_pb2.FaceSelection.ValueType
@@ -259,6 +272,10 @@ class IdentifyRequest(_message.Message):
     def probes(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Sample]:
         """probes are 1 to 32. Several show one person: their templates are averaged into one."""
 
+    @_builtins.property
+    def detection(self) -> _types_pb2.DetectionOptions:
+        """detection says how faces are searched for."""
+
     def __init__(
         self,
         *,
@@ -269,10 +286,11 @@ class IdentifyRequest(_message.Message):
         top: _builtins.int | None = ...,
         include_below_threshold: _builtins.bool = ...,
         min_revision: _builtins.str = ...,
+        detection: _types_pb2.DetectionOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_top", b"_top", "context", b"context", "top", b"top"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_top", b"_top", "context", b"context", "detection", b"detection", "top", b"top"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top", b"_top", "context", b"context", "faces", b"faces", "gallery", b"gallery", "include_below_threshold", b"include_below_threshold", "min_revision", b"min_revision", "probes", b"probes", "top", b"top"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top", b"_top", "context", b"context", "detection", b"detection", "faces", b"faces", "gallery", b"gallery", "include_below_threshold", b"include_below_threshold", "min_revision", b"min_revision", "probes", b"probes", "top", b"top"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__top: _TypeAlias = _typing.Literal["top"]  # noqa: Y015
     _WhichOneofArgType__top: _TypeAlias = _typing.Literal["_top", b"_top"]  # noqa: Y015

@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x61\x63\x65grid/v1/types.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"p\n\x0eRequestContext\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x04 \x01(\t\x12\x10\n\x08\x65nd_user\x18\x05 \x01(\t\":\n\x03\x42ox\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\x12\r\n\x05width\x18\x03 \x01(\x02\x12\x0e\n\x06height\x18\x04 \x01(\x02\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"V\n\x0eQualityMeasure\x12\x0f\n\x07measure\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02\x12\x11\n\tcomponent\x18\x03 \x01(\x02\x12\x11\n\talgorithm\x18\x04 \x01(\t\"h\n\x0bQualityRule\x12\x15\n\x07measure\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x07minimum\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x03 \x01(\x01H\x01\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximum\"\x9b\x01\n\x0c\x44\x65tectedFace\x12\x1d\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x10.facegrid.v1.Box\x12%\n\tlandmarks\x18\x02 \x03(\x0b\x32\x12.facegrid.v1.Point\x12\x17\n\x0f\x64\x65tection_score\x18\x03 \x01(\x02\x12,\n\x07quality\x18\x04 \x03(\x0b\x32\x1b.facegrid.v1.QualityMeasure\"N\n\x08Template\x12\x1e\n\x10template_version\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06vector\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x0c\n\x04norm\x18\x03 \x01(\x02\"S\n\x06Sample\x12\x14\n\nphotograph\x18\x01 \x01(\x0cH\x00\x12)\n\x08template\x18\x02 \x01(\x0b\x32\x15.facegrid.v1.TemplateH\x00\x42\x08\n\x06source\"H\n\tThreshold\x12\r\n\x05value\x18\x01 \x01(\x02\x12,\n\x06source\x18\x02 \x01(\x0e\x32\x1c.facegrid.v1.ThresholdSource\"A\n\x07Timings\x12\x11\n\tdetect_ms\x18\x01 \x01(\x02\x12\x10\n\x08\x65mbed_ms\x18\x02 \x01(\x02\x12\x11\n\tsearch_ms\x18\x03 \x01(\x02\"\xbd\x01\n\nSearchInfo\x12\x18\n\x10gallery_revision\x18\x01 \x01(\t\x12\x19\n\x11subjects_searched\x18\x02 \x01(\x03\x12)\n\x06method\x18\x03 \x01(\x0e\x32\x19.facegrid.v1.SearchMethod\x12\x18\n\x10template_version\x18\x04 \x01(\t\x12#\n\x05times\x18\x05 \x01(\x0b\x32\x14.facegrid.v1.Timings\x12\x10\n\x08probe_id\x18\x06 \x01(\t\"\x88\x03\n\x07Gallery\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04pack\x18\x02 \x01(\t\x12\x18\n\x10template_version\x18\x03 \x01(\t\x12\x30\n\x10verify_threshold\x18\x04 \x01(\x0b\x32\x16.facegrid.v1.Threshold\x12\x32\n\x12identify_threshold\x18\x05 \x01(\x0b\x32\x16.facegrid.v1.Threshold\x12\x18\n\x10keep_photographs\x18\x06 \x01(\x08\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1b\n\rsubject_count\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12/\n\rquality_rules\x18\n \x03(\x0b\x32\x18.facegrid.v1.QualityRule\x12*\n\nattributes\x18\x0b \x03(\x0e\x32\x16.facegrid.v1.Attribute\"{\n\x0cStoredSample\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\'\n\x04\x66\x61\x63\x65\x18\x02 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\x12\x17\n\x0fphotograph_kept\x18\x03 \x01(\x08\x12\x19\n\x11template_versions\x18\x04 \x03(\t\"~\n\tEncounter\x12\x14\n\x0c\x65ncounter_id\x18\x01 \x01(\t\x12*\n\x07samples\x18\x02 \x03(\x0b\x32\x19.facegrid.v1.StoredSample\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x07Subject\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\nencounters\x18\x03 \x03(\x0b\x32\x16.facegrid.v1.Encounter*\x83\x01\n\rFaceSelection\x12\x1e\n\x1a\x46\x41\x43\x45_SELECTION_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x46\x41\x43\x45_SELECTION_EXACTLY_ONE\x10\x01\x12\x1a\n\x16\x46\x41\x43\x45_SELECTION_LARGEST\x10\x02\x12\x16\n\x12\x46\x41\x43\x45_SELECTION_ALL\x10\x03*O\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x45\x43ISION_MATCH\x10\x01\x12\x15\n\x11\x44\x45\x43ISION_NO_MATCH\x10\x02*\x96\x01\n\x0fThresholdSource\x12 \n\x1cTHRESHOLD_SOURCE_UNSPECIFIED\x10\x00\x12!\n\x1dTHRESHOLD_SOURCE_PACK_DEFAULT\x10\x01\x12\x1d\n\x19THRESHOLD_SOURCE_OPERATOR\x10\x02\x12\x1f\n\x1bTHRESHOLD_SOURCE_CALIBRATED\x10\x03*e\n\x0cSearchMethod\x12\x1d\n\x19SEARCH_METHOD_UNSPECIFIED\x10\x00\x12\x17\n\x13SEARCH_METHOD_EXACT\x10\x01\x12\x1d\n\x19SEARCH_METHOD_APPROXIMATE\x10\x02*\xbd\x01\n\tAttribute\x12\x19\n\x15\x41TTRIBUTE_UNSPECIFIED\x10\x00\x12\x11\n\rATTRIBUTE_AGE\x10\x01\x12!\n\x1d\x41TTRIBUTE_GENDER_PRESENTATION\x10\x02\x12\x12\n\x0e\x41TTRIBUTE_POSE\x10\x03\x12\x1b\n\x17\x41TTRIBUTE_LANDMARKS_106\x10\x04\x12\x1a\n\x16\x41TTRIBUTE_LANDMARKS_68\x10\x05\x12\x12\n\x0e\x41TTRIBUTE_MASK\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x61\x63\x65grid/v1/types.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"p\n\x0eRequestContext\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x04 \x01(\t\x12\x10\n\x08\x65nd_user\x18\x05 \x01(\t\":\n\x03\x42ox\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\x12\r\n\x05width\x18\x03 \x01(\x02\x12\x0e\n\x06height\x18\x04 \x01(\x02\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"V\n\x0eQualityMeasure\x12\x0f\n\x07measure\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02\x12\x11\n\tcomponent\x18\x03 \x01(\x02\x12\x11\n\talgorithm\x18\x04 \x01(\t\"h\n\x0bQualityRule\x12\x15\n\x07measure\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x07minimum\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x03 \x01(\x01H\x01\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximum\"\x9b\x01\n\x0c\x44\x65tectedFace\x12\x1d\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x10.facegrid.v1.Box\x12%\n\tlandmarks\x18\x02 \x03(\x0b\x32\x12.facegrid.v1.Point\x12\x17\n\x0f\x64\x65tection_score\x18\x03 \x01(\x02\x12,\n\x07quality\x18\x04 \x03(\x0b\x32\x1b.facegrid.v1.QualityMeasure\"N\n\x08Template\x12\x1e\n\x10template_version\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06vector\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x0c\n\x04norm\x18\x03 \x01(\x02\"S\n\x06Sample\x12\x14\n\nphotograph\x18\x01 \x01(\x0cH\x00\x12)\n\x08template\x18\x02 \x01(\x0b\x32\x15.facegrid.v1.TemplateH\x00\x42\x08\n\x06source\"\x82\x01\n\x10\x44\x65tectionOptions\x12(\n\x04mode\x18\x01 \x01(\x0e\x32\x1a.facegrid.v1.DetectionMode\x12\x18\n\x10smallest_face_px\x18\x02 \x01(\x02\x12\x19\n\x0c\x61ny_rotation\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\x0f\n\r_any_rotation\"H\n\tThreshold\x12\r\n\x05value\x18\x01 \x01(\x02\x12,\n\x06source\x18\x02 \x01(\x0e\x32\x1c.facegrid.v1.ThresholdSource\"A\n\x07Timings\x12\x11\n\tdetect_ms\x18\x01 \x01(\x02\x12\x10\n\x08\x65mbed_ms\x18\x02 \x01(\x02\x12\x11\n\tsearch_ms\x18\x03 \x01(\x02\"\xbd\x01\n\nSearchInfo\x12\x18\n\x10gallery_revision\x18\x01 \x01(\t\x12\x19\n\x11subjects_searched\x18\x02 \x01(\x03\x12)\n\x06method\x18\x03 \x01(\x0e\x32\x19.facegrid.v1.SearchMethod\x12\x18\n\x10template_version\x18\x04 \x01(\t\x12#\n\x05times\x18\x05 \x01(\x0b\x32\x14.facegrid.v1.Timings\x12\x10\n\x08probe_id\x18\x06 \x01(\t\"\x88\x03\n\x07Gallery\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04pack\x18\x02 \x01(\t\x12\x18\n\x10template_version\x18\x03 \x01(\t\x12\x30\n\x10verify_threshold\x18\x04 \x01(\x0b\x32\x16.facegrid.v1.Threshold\x12\x32\n\x12identify_threshold\x18\x05 \x01(\x0b\x32\x16.facegrid.v1.Threshold\x12\x18\n\x10keep_photographs\x18\x06 \x01(\x08\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1b\n\rsubject_count\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12/\n\rquality_rules\x18\n \x03(\x0b\x32\x18.facegrid.v1.QualityRule\x12*\n\nattributes\x18\x0b \x03(\x0e\x32\x16.facegrid.v1.Attribute\"{\n\x0cStoredSample\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\'\n\x04\x66\x61\x63\x65\x18\x02 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\x12\x17\n\x0fphotograph_kept\x18\x03 \x01(\x08\x12\x19\n\x11template_versions\x18\x04 \x03(\t\"~\n\tEncounter\x12\x14\n\x0c\x65ncounter_id\x18\x01 \x01(\t\x12*\n\x07samples\x18\x02 \x03(\x0b\x32\x19.facegrid.v1.StoredSample\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x07Subject\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\nencounters\x18\x03 \x03(\x0b\x32\x16.facegrid.v1.Encounter*\x83\x01\n\rFaceSelection\x12\x1e\n\x1a\x46\x41\x43\x45_SELECTION_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x46\x41\x43\x45_SELECTION_EXACTLY_ONE\x10\x01\x12\x1a\n\x16\x46\x41\x43\x45_SELECTION_LARGEST\x10\x02\x12\x16\n\x12\x46\x41\x43\x45_SELECTION_ALL\x10\x03*f\n\rDetectionMode\x12\x1e\n\x1a\x44\x45TECTION_MODE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x45TECTION_MODE_REFERENCE\x10\x01\x12\x17\n\x13\x44\x45TECTION_MODE_FAST\x10\x02*O\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x45\x43ISION_MATCH\x10\x01\x12\x15\n\x11\x44\x45\x43ISION_NO_MATCH\x10\x02*\x96\x01\n\x0fThresholdSource\x12 \n\x1cTHRESHOLD_SOURCE_UNSPECIFIED\x10\x00\x12!\n\x1dTHRESHOLD_SOURCE_PACK_DEFAULT\x10\x01\x12\x1d\n\x19THRESHOLD_SOURCE_OPERATOR\x10\x02\x12\x1f\n\x1bTHRESHOLD_SOURCE_CALIBRATED\x10\x03*e\n\x0cSearchMethod\x12\x1d\n\x19SEARCH_METHOD_UNSPECIFIED\x10\x00\x12\x17\n\x13SEARCH_METHOD_EXACT\x10\x01\x12\x1d\n\x19SEARCH_METHOD_APPROXIMATE\x10\x02*\xbd\x01\n\tAttribute\x12\x19\n\x15\x41TTRIBUTE_UNSPECIFIED\x10\x00\x12\x11\n\rATTRIBUTE_AGE\x10\x01\x12!\n\x1d\x41TTRIBUTE_GENDER_PRESENTATION\x10\x02\x12\x12\n\x0e\x41TTRIBUTE_POSE\x10\x03\x12\x1b\n\x17\x41TTRIBUTE_LANDMARKS_106\x10\x04\x12\x1a\n\x16\x41TTRIBUTE_LANDMARKS_68\x10\x05\x12\x12\n\x0e\x41TTRIBUTE_MASK\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,16 +45,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GALLERY'].fields_by_name['subject_count']._serialized_options = b'\342A\001\003'
   _globals['_GALLERY'].fields_by_name['revision']._loaded_options = None
   _globals['_GALLERY'].fields_by_name['revision']._serialized_options = b'\342A\001\003'
-  _globals['_FACESELECTION']._serialized_start=1934
-  _globals['_FACESELECTION']._serialized_end=2065
-  _globals['_DECISION']._serialized_start=2067
-  _globals['_DECISION']._serialized_end=2146
-  _globals['_THRESHOLDSOURCE']._serialized_start=2149
-  _globals['_THRESHOLDSOURCE']._serialized_end=2299
-  _globals['_SEARCHMETHOD']._serialized_start=2301
-  _globals['_SEARCHMETHOD']._serialized_end=2402
-  _globals['_ATTRIBUTE']._serialized_start=2405
-  _globals['_ATTRIBUTE']._serialized_end=2594
+  _globals['_FACESELECTION']._serialized_start=2067
+  _globals['_FACESELECTION']._serialized_end=2198
+  _globals['_DETECTIONMODE']._serialized_start=2200
+  _globals['_DETECTIONMODE']._serialized_end=2302
+  _globals['_DECISION']._serialized_start=2304
+  _globals['_DECISION']._serialized_end=2383
+  _globals['_THRESHOLDSOURCE']._serialized_start=2386
+  _globals['_THRESHOLDSOURCE']._serialized_end=2536
+  _globals['_SEARCHMETHOD']._serialized_start=2538
+  _globals['_SEARCHMETHOD']._serialized_end=2639
+  _globals['_ATTRIBUTE']._serialized_start=2642
+  _globals['_ATTRIBUTE']._serialized_end=2831
   _globals['_REQUESTCONTEXT']._serialized_start=106
   _globals['_REQUESTCONTEXT']._serialized_end=218
   _globals['_BOX']._serialized_start=220
@@ -71,18 +73,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TEMPLATE']._serialized_end=741
   _globals['_SAMPLE']._serialized_start=743
   _globals['_SAMPLE']._serialized_end=826
-  _globals['_THRESHOLD']._serialized_start=828
-  _globals['_THRESHOLD']._serialized_end=900
-  _globals['_TIMINGS']._serialized_start=902
-  _globals['_TIMINGS']._serialized_end=967
-  _globals['_SEARCHINFO']._serialized_start=970
-  _globals['_SEARCHINFO']._serialized_end=1159
-  _globals['_GALLERY']._serialized_start=1162
-  _globals['_GALLERY']._serialized_end=1554
-  _globals['_STOREDSAMPLE']._serialized_start=1556
-  _globals['_STOREDSAMPLE']._serialized_end=1679
-  _globals['_ENCOUNTER']._serialized_start=1681
-  _globals['_ENCOUNTER']._serialized_end=1807
-  _globals['_SUBJECT']._serialized_start=1809
-  _globals['_SUBJECT']._serialized_end=1931
+  _globals['_DETECTIONOPTIONS']._serialized_start=829
+  _globals['_DETECTIONOPTIONS']._serialized_end=959
+  _globals['_THRESHOLD']._serialized_start=961
+  _globals['_THRESHOLD']._serialized_end=1033
+  _globals['_TIMINGS']._serialized_start=1035
+  _globals['_TIMINGS']._serialized_end=1100
+  _globals['_SEARCHINFO']._serialized_start=1103
+  _globals['_SEARCHINFO']._serialized_end=1292
+  _globals['_GALLERY']._serialized_start=1295
+  _globals['_GALLERY']._serialized_end=1687
+  _globals['_STOREDSAMPLE']._serialized_start=1689
+  _globals['_STOREDSAMPLE']._serialized_end=1812
+  _globals['_ENCOUNTER']._serialized_start=1814
+  _globals['_ENCOUNTER']._serialized_end=1940
+  _globals['_SUBJECT']._serialized_start=1942
+  _globals['_SUBJECT']._serialized_end=2064
 # @@protoc_insertion_point(module_scope)

@@ -52,6 +52,30 @@ FACE_SELECTION_ALL: FaceSelection.ValueType  # 3
 """All of them."""
 Global___FaceSelection: _TypeAlias = FaceSelection  # noqa: Y015
 
+class _DetectionMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DetectionModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DetectionMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DETECTION_MODE_UNSPECIFIED: _DetectionMode.ValueType  # 0
+    """What the server is set to, by default REFERENCE."""
+    DETECTION_MODE_REFERENCE: _DetectionMode.ValueType  # 1
+    """As the models' makers do: the whole photograph on one canvas."""
+    DETECTION_MODE_FAST: _DetectionMode.ValueType  # 2
+    """Coarse to fine: a first look at a small scale, and further ones where it shows a face."""
+
+class DetectionMode(_DetectionMode, metaclass=_DetectionModeEnumTypeWrapper):
+    """DetectionMode says how a photograph is searched for faces."""
+
+DETECTION_MODE_UNSPECIFIED: DetectionMode.ValueType  # 0
+"""What the server is set to, by default REFERENCE."""
+DETECTION_MODE_REFERENCE: DetectionMode.ValueType  # 1
+"""As the models' makers do: the whole photograph on one canvas."""
+DETECTION_MODE_FAST: DetectionMode.ValueType  # 2
+"""Coarse to fine: a first look at a small scale, and further ones where it shows a face."""
+Global___DetectionMode: _TypeAlias = DetectionMode  # noqa: Y015
+
 class _Decision:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -371,7 +395,7 @@ class DetectedFace(_message.Message):
     @_builtins.property
     def landmarks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Point]:
         """landmarks are five: the eye on the left of the picture, the eye on its right, the tip of the nose, the
-        mouth corner on the left of the picture, the one on its right.
+        mouth corner on the left of the picture, the one on its right; left and right as when the face is upright.
         """
 
     @_builtins.property
@@ -455,6 +479,44 @@ class Sample(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
 Global___Sample: _TypeAlias = Sample  # noqa: Y015
+
+@_typing.final
+class DetectionOptions(_message.Message):
+    """DetectionOptions says which faces must be found, and in which way. All of it is optional."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: _builtins.int
+    SMALLEST_FACE_PX_FIELD_NUMBER: _builtins.int
+    ANY_ROTATION_FIELD_NUMBER: _builtins.int
+    mode: Global___DetectionMode.ValueType
+    """mode says how."""
+    smallest_face_px: _builtins.float
+    """smallest_face_px is the shorter side of the smallest face that must be found, in pixels of the
+    photograph, at least the server's size limit (by default 20). Large photographs are then looked at in
+    tiles as well, which takes longer the smaller it is. 0 means the faces that one look at the whole
+    photograph shows.
+    """
+    any_rotation: _builtins.bool
+    """any_rotation finds faces that lie on their side or stand on their head as well; it takes up to four
+    times as long. What the server is set to where absent, by default false.
+    """
+    def __init__(
+        self,
+        *,
+        mode: Global___DetectionMode.ValueType = ...,
+        smallest_face_px: _builtins.float = ...,
+        any_rotation: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_any_rotation", b"_any_rotation", "any_rotation", b"any_rotation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_any_rotation", b"_any_rotation", "any_rotation", b"any_rotation", "mode", b"mode", "smallest_face_px", b"smallest_face_px"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__any_rotation: _TypeAlias = _typing.Literal["any_rotation"]  # noqa: Y015
+    _WhichOneofArgType__any_rotation: _TypeAlias = _typing.Literal["_any_rotation", b"_any_rotation"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__any_rotation) -> _WhichOneofReturnType__any_rotation | None: ...
+
+Global___DetectionOptions: _TypeAlias = DetectionOptions  # noqa: Y015
 
 @_typing.final
 class Threshold(_message.Message):

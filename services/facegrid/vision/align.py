@@ -19,9 +19,14 @@ def cut(pixels: Pixels, face: DetectedFace, name: str) -> Pixels:
 
     "box-SIDE" cuts around the face's box, other alignments around its landmarks. Raises InvalidField.
     """
-    if side := box_side(name):
-        return _warped(pixels, box_transform(face.box, side), side)
-    return align(pixels, face.landmarks, alignment_named(name))
+    matrix, side = _transform(face, name)
+    return _warped(pixels, matrix, side)
+
+
+def crop_scale(face: DetectedFace, name: str) -> float:
+    """Return the pixels of a face's crop, across or down, for one of the photograph. Raises InvalidField."""
+    matrix, _ = _transform(face, name)
+    return float(np.linalg.norm(matrix[0, :2]))
 
 
 def align(pixels: Pixels, landmarks: Floats, alignment: Alignment) -> Pixels:
@@ -30,6 +35,13 @@ def align(pixels: Pixels, landmarks: Floats, alignment: Alignment) -> Pixels:
     One bilinear warp from the full photograph: a second one would cost accuracy.
     """
     return _warped(pixels, similarity_transform(landmarks, alignment.points), alignment.side)
+
+
+def _transform(face: DetectedFace, name: str) -> tuple[NDArray[np.float64], int]:
+    if side := box_side(name):
+        return box_transform(face.box, side), side
+    alignment = alignment_named(name)
+    return similarity_transform(face.landmarks, alignment.points), alignment.side
 
 
 def _warped(pixels: Pixels, matrix: NDArray[np.float64], side: int) -> Pixels:

@@ -1,7 +1,7 @@
 """From a photograph's bytes to upright RGB pixels; the header is judged before any pixel is allocated."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -9,6 +9,7 @@ from threading import Lock
 
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from facegrid.domain.errors import FacegridError, InvalidPhotograph, PhotographTooLarge
 from facegrid.domain.faces import Pixels
@@ -32,6 +33,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_LYING = {5, 6, 7, 8}
+_REDUCTIONS = (8, 4, 2, 1)
 _MIN_IS_WHITE = 0
 # Warning filters belong to the whole process, and decoding runs in several threads.
 _WARNING_FILTERS = Lock()
@@ -50,11 +53,30 @@ class PhotographLimits:
             raise ValueError(f"max_pixels is {self.max_pixels}; choose 1 to {_PILLOW_MAX_PIXELS}")
 
 
+@dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
+class Decoded:
+    """A photograph's pixels, of which each stands for `reduction` × `reduction` of its own."""
+
+    pixels: Pixels
+    width: int
+    height: int
+    reduction: int
+
+
 def decode(photograph: bytes, limits: PhotographLimits) -> Pixels:
     """Return upright RGB pixels, uint8 (height, width, 3).
 
     EXIF orientation is applied, transparency is laid on white, 16 bits become 8.
     Raises InvalidPhotograph and PhotographTooLarge, whatever the bytes are.
+    """
+    return decode_reduced(photograph, limits, lambda _: 1).pixels
+
+
+def decode_reduced(photograph: bytes, limits: PhotographLimits, reduction: Callable[[int], float]) -> Decoded:
+    """Return what `decode` does, where it costs less at 1/2, 1/4 or 1/8 of the size.
+
+    That is for JPEG alone, whose transform gives it; other formats come in full size. `reduction` says for
+    the longer side of the photograph, in pixels, how far it may be reduced.
     """
     if not photograph:
         raise InvalidPhotograph(f"the photograph is empty; send a {_ACCEPTED} file")
@@ -64,7 +86,7 @@ def decode(photograph: bytes, limits: PhotographLimits) -> Pixels:
             "send it smaller or more compressed",
         )
     try:
-        return _pixels(photograph, limits)
+        return _decoded(photograph, limits, reduction)
     except FacegridError:
         raise
     except Image.DecompressionBombError as error:
@@ -73,15 +95,30 @@ def decode(photograph: bytes, limits: PhotographLimits) -> Pixels:
         raise InvalidPhotograph(_undecodable(photograph, error)) from error
 
 
-def _pixels(photograph: bytes, limits: PhotographLimits) -> Pixels:
+def _decoded(photograph: bytes, limits: PhotographLimits, reduction: Callable[[int], float]) -> Decoded:
     with _pillow_warnings_off():
         image = Image.open(BytesIO(photograph), formats=_FORMATS)
         _check_header(image, limits)
         if image.format == "TIFF":  # its tags are read, and warned about, while it loads
             image.load()
+    width, height = image.size
+    factor = _reduced(image, reduction(max(width, height)))
     image.load()
     rgb, orientation = _rgb(image), _orientation(image)
-    return np.asarray(rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb)
+    if orientation in _LYING:
+        width, height = height, width
+    upright = rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
+    return Decoded(np.asarray(upright), width, height, factor)
+
+
+def _reduced(image: Image.Image, reduction: float) -> int:
+    """Let a JPEG be decoded at a part of its size, at most 1/`reduction`, and return that part's inverse."""
+    factor = next(one for one in _REDUCTIONS if one <= max(reduction, 1))
+    if factor == 1 or not isinstance(image, JpegImageFile):
+        return 1
+    width = image.width
+    drafted = image.draft(None, (max(1, width // factor), max(1, image.height // factor)))
+    return round(width / drafted[1][2]) if drafted else 1
 
 
 @contextmanager

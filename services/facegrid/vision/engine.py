@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import TypeVar
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 from facegrid.domain.alignment import alignment_named
 from facegrid.domain.attributes import Attribute, FaceAttributes
+from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.errors import FacegridError, Overloaded
 from facegrid.domain.faces import DetectedFace, Detection, Pixels
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
-from facegrid.vision.align import cut
 from facegrid.vision.batching import MicroBatcher
 from facegrid.vision.buckets import buckets
-from facegrid.vision.decode import PhotographLimits, decode
-from facegrid.vision.detectors.contract import BatchDetector, FaceDetector
+from facegrid.vision.decode import PhotographLimits
+from facegrid.vision.detection import Job, detect_all
 from facegrid.vision.manifest import READ_BY_KIND, PackError
 from facegrid.vision.packs import LoadedPack, PackFolder
-from facegrid.vision.quality import measure_quality
+from facegrid.vision.search import Search
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -48,18 +48,10 @@ BATCHES = {"cpu": BatchLimits(detector=1, embedder=4), "cuda": BatchLimits(detec
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """A photograph and the alignments to cut its faces for."""
-
-    photograph: bytes
-    alignments: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
 class _Batchers:
     """Where the calls of one pack gather."""
 
-    detector: MicroBatcher[_Job, Detection]
+    detector: MicroBatcher[Job, Detection]
     embedder: MicroBatcher[Pixels, Template]
     attributes: Mapping[str, MicroBatcher[DetectedFace, FaceAttributes]]
 
@@ -76,10 +68,14 @@ class VisionEngine:
         limits: PhotographLimits,
         workers: int,
         batches: BatchLimits = BATCHES["cpu"],
+        smallest_face_px: float = 20,
     ) -> None:
-        """Work in `workers` threads; what exceeds them waits and gathers into batches."""
+        """Work in `workers` threads; what exceeds them waits and gathers into batches.
+
+        `smallest_face_px` is the size below which no face is used.
+        """
         self._folder = packs
-        self._limits = limits
+        self._limits, self._smallest_face_px = limits, smallest_face_px
         self._batches = batches
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="vision")
         # OpenCV's own threads gain nothing on pictures of this size and take the cores from other calls.
@@ -102,12 +98,14 @@ class VisionEngine:
         """
         await asyncio.get_running_loop().run_in_executor(self._threads, self._load, pack)
 
-    async def detect(self, photograph: bytes, pack: str, alignments: Sequence[str]) -> Detection:
+    async def detect(
+        self, photograph: bytes, pack: str, alignments: Sequence[str], options: DetectionOptions
+    ) -> Detection:
         """Decode the photograph, find its faces, rate them and cut one crop for each face and alignment.
 
         Raises InvalidPhotograph, PhotographTooLarge, PackNotFound and Overloaded.
         """
-        (detection,) = await self._gathered(pack).detector([_Job(photograph, alignments)])
+        (detection,) = await self._gathered(pack).detector([Job(photograph, alignments, options)])
         return detection
 
     async def embed(self, crops: NDArray[np.uint8], pack: str) -> list[Template]:
@@ -158,14 +156,8 @@ class VisionEngine:
     def _read(self, pack: str, kind: str, faces: list[DetectedFace]) -> list[FaceAttributes]:
         return self._load(pack).attributes[kind].read(faces)
 
-    def _detect(self, pack: str, jobs: list[_Job]) -> list[Detection | FacegridError]:
-        detector = self._load(pack).detector
-        decoded = [_decoded(job.photograph, self._limits) for job in jobs]
-        found = iter(_found(detector, [pixels for pixels in decoded if isinstance(pixels, np.ndarray)]))
-        return [
-            _detection(pixels, next(found), job.alignments) if isinstance(pixels, np.ndarray) else pixels
-            for pixels, job in zip(decoded, jobs, strict=True)
-        ]
+    def _detect(self, pack: str, jobs: list[Job]) -> list[Detection | FacegridError]:
+        return detect_all(Search(self._load(pack).detector, self._smallest_face_px), jobs, self._limits)
 
     def _load(self, name: str) -> LoadedPack:
         with self._loading:
@@ -181,7 +173,7 @@ def _run_once(pack: LoadedPack, batches: BatchLimits) -> None:
     side = alignment_named(pack.pack.alignment).side
     try:
         for size in buckets(batches.detector):
-            _found(pack.detector, [np.zeros((side, side, 3), np.uint8)] * size)
+            pack.detector.look([pack.detector.whole(np.zeros((side, side, 3), np.uint8))] * size)
         for size in buckets(batches.embedder):
             pack.embedder.features(np.zeros((size, side, side, 3), np.uint8))
     except Overloaded as error:
@@ -189,29 +181,3 @@ def _run_once(pack: LoadedPack, batches: BatchLimits) -> None:
             f"{pack.pack.name}: batches of this pack do not fit into the device's memory; free some, or "
             "choose another device or a smaller pack"
         ) from error
-
-
-def _decoded(photograph: bytes, limits: PhotographLimits) -> Pixels | FacegridError:
-    try:
-        return decode(photograph, limits)
-    except FacegridError as error:  # this photograph's own, and no reason to try the others again
-        return error
-
-
-def _found(detector: FaceDetector, photographs: list[Pixels]) -> list[list[DetectedFace]]:
-    if photographs and isinstance(detector, BatchDetector):
-        return detector.detect_batch(photographs)
-    return [detector.detect(pixels) for pixels in photographs]
-
-
-def _detection(pixels: Pixels, faces: list[DetectedFace], alignments: Sequence[str]) -> Detection:
-    finished = tuple(_finished(face, pixels, alignments) for face in faces)
-    return Detection(width=pixels.shape[1], height=pixels.shape[0], faces=finished)
-
-
-def _finished(face: DetectedFace, pixels: Pixels, alignments: Sequence[str]) -> DetectedFace:
-    return replace(
-        face,
-        quality=measure_quality(pixels, face),
-        crops={name: cut(pixels, face, name) for name in alignments},
-    )

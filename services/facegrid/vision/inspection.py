@@ -30,14 +30,15 @@ _KNOWN = (
 class InspectedModel:
     """What a file holds: `kind` is a detector's kind, "embedder", or one of the attribute models.
 
-    `side` is that of the square input in pixels, None where the file leaves it open. `dimension` is the
-    length of an embedder's output. Pixels go in as (pixel - mean) / std; a detector has its kind's own.
+    `side` is that of the square input in pixels, a detector's (width, height) where it is no square, and None
+    where the file leaves it open. `dimension` is the length of an embedder's output. Pixels go in as
+    (pixel - mean) / std; a detector has its kind's own.
     `mask` says whether a detector states the probability of a mask.
     """
 
     path: Path
     kind: str
-    side: int | None
+    side: int | tuple[int, int] | None
     dimension: int = 0
     mean: float = 0.0
     std: float = 1.0
@@ -49,12 +50,15 @@ def inspect_model(path: Path) -> InspectedModel:
     model = _read(path)
     source = _input_shape(path, model)
     outputs = Session(path, threads=1).output_shapes
-    if source[1:2] == (3,) and len(source) == len("NCHW") and source[2] == source[3]:
+    if source[1:2] == (3,) and len(source) == len("NCHW"):
+        *_, height, width = source
         for kind, detector in ONE_PASS_DETECTORS.items():
             if detector.levels(outputs):
-                return InspectedModel(path, kind, source[2], mask=detector.states_mask(outputs))
+                side = (width, height) if height and width and height != width else height
+                return InspectedModel(path, kind, side, mask=detector.states_mask(outputs))
         if (
-            source[2]
+            height == width
+            and source[2]
             and [len(shape) for shape in outputs] == [len("NC")]
             and (found := _of_one_table(path, model, source[2], outputs[0][1] or 0))
         ):

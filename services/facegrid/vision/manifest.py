@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from facegrid.domain.alignment import Alignment, alignment_named
 from facegrid.domain.attributes import Attribute
@@ -31,6 +39,7 @@ READ_BY_KIND = {
 _Text = Annotated[str, Field(min_length=1)]
 _Share = Annotated[float, Field(gt=0, le=1)]
 _Numbers = Annotated[tuple[float, ...], Field(strict=False)]  # TOML's arrays are lists
+_STRIDE = 32  # the coarsest of the detectors of one file
 _REMEDIES = {"missing": "add this key", "extra_forbidden": "remove this key or correct its spelling"}
 
 
@@ -40,6 +49,20 @@ class PackError(ConfigurationError):
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def _canvas(size: object) -> tuple[int, int]:
+    """Return (width, height) of the side of a square, or of the two."""
+    match size:
+        case int():
+            width = height = size
+        case [int() as width, int() as height]:
+            pass
+        case _:
+            raise ValueError(f"{size!r} is neither an integer nor [width, height]")
+    if min(width, height) < _STRIDE or width % _STRIDE or height % _STRIDE:
+        raise ValueError(f"{size!r} is not made of a multiple of {_STRIDE}, nor of two")
+    return width, height
 
 
 class ModelFile(_Table):
@@ -52,14 +75,14 @@ class ModelFile(_Table):
 
 
 class OnePassManifest(_Table):
-    """A detector of one file. The photograph is fitted into a square of `input_size` pixels.
+    """A detector of one file. The photograph is fitted into a canvas of `input_size` pixels.
 
-    A file that fixes its input needs that very size here.
+    That is the side of a square, or [width, height]. A file that fixes its input needs that very size here.
     """
 
     kind: Literal["scrfd", "retinaface", "yunet"]
     model: ModelFile
-    input_size: Annotated[int, Field(ge=32, multiple_of=32)]
+    input_size: Annotated[tuple[int, int], PlainValidator(_canvas)]
     score_threshold: _Share
     overlap_threshold: _Share
     mask: bool = False  # whether the file states the probability of a mask

@@ -13,6 +13,7 @@ from facegrid.domain.alignment import ALIGNMENTS
 from facegrid.domain.faces import DetectedFace, Floats, Pixels, QualityMeasure
 from facegrid.vision.align import align
 
+QUALITY_ALIGNMENT = "dlib-150"
 _ALGORITHM = "facegrid/1"
 # Of two packs, recognition loses nothing down to 14 px between the eyes, and nearly all at 6
 # (loadtests/quality.py).
@@ -40,9 +41,12 @@ def overall_quality(components: Sequence[float]) -> float:
     return float(1 / np.mean(1 / np.maximum(components, 1.0)))
 
 
-def measure_quality(pixels: Pixels, face: DetectedFace) -> tuple[QualityMeasure, ...]:
-    """Return the measures of a face in upright RGB pixels, last the score over all their components."""
-    eyes = float(np.linalg.norm(face.landmarks[1] - face.landmarks[0]))
+def measure_quality(pixels: Pixels, face: DetectedFace, reduction: int = 1) -> tuple[QualityMeasure, ...]:
+    """Return the measures of a face in upright RGB pixels, last the score over all their components.
+
+    A pixel stands for `reduction` × `reduction` of those in which the distance between the eyes is stated.
+    """
+    eyes = reduction * float(np.linalg.norm(face.landmarks[1] - face.landmarks[0]))
     height, width = pixels.shape[:2]
     area = face.box.width * face.box.height / (width * height)
     measures = [
@@ -50,7 +54,7 @@ def measure_quality(pixels: Pixels, face: DetectedFace) -> tuple[QualityMeasure,
         _rising("face_area_ratio", area, _SMALLEST_AREA_RATIO),
         _measure("face_in_frame", inside := _inside(face, width, height), 100 * inside),
         *_pose(face.landmarks),
-        *_appearance(align(pixels, face.landmarks, ALIGNMENTS["dlib-150"])),
+        *_appearance(align(pixels, face.landmarks, ALIGNMENTS[QUALITY_ALIGNMENT])),
         _measure("detection_score", face.detection_score, 100 * face.detection_score),
     ]
     overall = overall_quality([one.component for one in measures])

@@ -34,8 +34,8 @@ _LACKING = (
 class Session:
     """A model with one float32 input.
 
-    `output_shapes` has None for axes that are not fixed; `batch_sizes` are those to run before the first
-    request comes. Safe to run from several threads.
+    `input_shape` and `output_shapes` have None for axes that are not fixed; `batch_sizes` are those to run
+    before the first request comes. Safe to run from several threads.
 
     On a CPU a run that is alone uses several threads, one that comes while another is under way a single
     one: as many runs as cores then keep every core busy, and none waits for another's threads. On two cores,
@@ -49,26 +49,24 @@ class Session:
         """Load the file; on a CPU, a run that is alone uses `threads` threads. Raises PackError."""
         try:
             model = batchable(path)
-            source = path if model is None else model
+            file = path if model is None else model
             if device.half_precision:
-                source = halved(path, source)
-            self._alone = _inference(source, threads, device)
+                file = halved(path, file)
+            self._alone = _inference(file, threads, device)
             one_suffices = threads == 1 or device.kind == "cuda"
-            self._among_others = self._alone if one_suffices else _inference(source, 1, device)
+            self._among_others = self._alone if one_suffices else _inference(file, 1, device)
         except PackError:
             raise
         except Exception as error:  # ONNX Runtime's own errors have no public base class
             raise PackError(f"{path.name} {_remedy(error)} ({error})") from error
         self._runs, self._lock = 0, Lock()
-        self._input = self._alone.get_inputs()[0].name
+        source = self._alone.get_inputs()[0]
+        self._input, self.input_shape = source.name, _shape(source)
         self.runs_batches = model is not None
         self._fills = device.kind == "cuda" and self.runs_batches
         self.batch_sizes = tuple(buckets(_LARGEST_RUN)) if self._fills else (1,)
         self._bound = BoundRuns(self._alone, "cuda") if device.kind == "cuda" else None
-        self.output_shapes = [
-            tuple(axis if isinstance(axis, int) else None for axis in output.shape)
-            for output in self._alone.get_outputs()
-        ]
+        self.output_shapes = [_shape(output) for output in self._alone.get_outputs()]
 
     def run(self, batch: Floats) -> list[Floats]:
         """Return the outputs for a batch, which has at least one item. Raises Overloaded without memory.
@@ -149,6 +147,10 @@ def _remedy(error: Exception) -> str:
 
 def _has(error: Exception, words: tuple[str, ...]) -> bool:
     return any(word in str(error) for word in words)
+
+
+def _shape(value: onnxruntime.NodeArg) -> tuple[int | None, ...]:
+    return tuple(axis if isinstance(axis, int) else None for axis in value.shape)
 
 
 def _inference(source: Path | bytes, threads: int, device: Device) -> onnxruntime.InferenceSession:

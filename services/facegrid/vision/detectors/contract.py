@@ -1,7 +1,8 @@
 """What every detector offers, and the suppression of overlapping finds that they share."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,24 +10,59 @@ from numpy.typing import NDArray
 from facegrid.domain.faces import Box, DetectedFace, Floats, Pixels
 
 
+@dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
+class Look:
+    """A canvas to search: RGB pixels that show a picture from their top left corner on.
+
+    `scale` is float32 (2,): pixels of the canvas for one of the picture, across and down. `smallest_px` is
+    the smallest face that is asked for, in pixels of the canvas; 0 leaves it to the detector. An `eager` look
+    takes less certain finds as well, so that a closer look may decide.
+    """
+
+    canvas: Pixels
+    scale: Floats
+    smallest_px: float = 0.0
+    eager: bool = False
+
+
 class FaceDetector(Protocol):
-    """Finds faces in one photograph."""
+    """Finds faces on canvases.
+
+    `size` is the canvas for a whole photograph, (width, height). Faces of `sure_px` on a canvas are found,
+    and those of `eager_px` by an eager look; it is None where canvases of another size bring nothing.
+    """
+
+    size: tuple[int, int]
+    sure_px: float
+    eager_px: float | None
 
     def detect(self, pixels: Pixels) -> list[DetectedFace]:
-        """Return the faces in upright RGB pixels (height, width, 3), best score first.
+        """Return what one look at upright RGB pixels (height, width, 3) shows, best score first."""
+        ...
 
-        Coordinates are pixels of the photograph as it was given; boxes are not clipped.
+    def whole(self, pixels: Pixels, smallest_px: float = 0) -> Look:
+        """Return the look at a whole photograph that the makers of the model take.
+
+        `smallest_px` counts pixels of the photograph.
+        """
+        ...
+
+    def resized(self, pixels: Pixels, scale: float) -> Pixels:
+        """Return pixels at another scale, as the model wants them resized."""
+        ...
+
+    def look(self, looks: Sequence[Look]) -> list[list[DetectedFace]]:
+        """Return the faces of each canvas, best score first, in pixels of its picture; boxes are not clipped.
+
+        Canvases of one size share a run of the model.
         """
         ...
 
 
-@runtime_checkable
-class BatchDetector(Protocol):
-    """Finds faces in several photographs with one run of its model."""
-
-    def detect_batch(self, photographs: Sequence[Pixels]) -> list[list[DetectedFace]]:
-        """Return for each photograph what `FaceDetector.detect` would; they may differ in size."""
-        ...
+def scale_of(canvas: Pixels, pixels: Pixels) -> Floats:
+    """Return the scale at which a canvas shows all of some pixels."""
+    sides, whole = canvas.shape[1::-1], pixels.shape[1::-1]
+    return np.array([shown / side for shown, side in zip(sides, whole, strict=True)], np.float32)
 
 
 def faces_from_arrays(
