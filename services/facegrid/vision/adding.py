@@ -11,7 +11,7 @@ from facegrid.vision.inspection import DETECTORS, EMBEDDER, InspectedModel, insp
 from facegrid.vision.manifest import MANIFEST_FILE, READ_BY_KIND, PackError
 from facegrid.vision.packs import PackFolder
 
-# Side, score and overlap that the makers of each kind use by default: InsightFace's, and OpenCV's for YuNet, but
+# Side, score and overlap that the makers of each kind use: InsightFace's, and OpenCV's for YuNet, but
 # for its score, 0.9, which loses some of 37 portraits that 0.6 finds, even where faces have 40 pixels.
 _DETECTOR_SIDE = 640
 _DETECTOR_THRESHOLDS = {"scrfd": (0.5, 0.4), "retinaface": (0.5, 0.4), "yunet": (0.6, 0.3)}
