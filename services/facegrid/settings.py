@@ -23,6 +23,11 @@ class Settings(BaseSettings):
     pack: str = Field(default="open", description="pack for requests and galleries that name none")
     milvus: str = Field(default="", description="index in Milvus: a path is Milvus Lite, an URL a server")
     milvus_token: SecretStr = Field(default=SecretStr(""), description="user:password or API key")
+    compact_after: int = Field(
+        default=5_000,
+        gt=0,
+        description="changes of a gallery that are compacted together",
+    )
     smallest_face_px: float = Field(default=20, gt=0, description="smaller faces are never used")
     max_photograph_bytes: int = Field(default=20 * _MIB, gt=0)
     max_photograph_pixels: int = Field(

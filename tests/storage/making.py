@@ -32,6 +32,11 @@ class DyingStore:
         self._check_alive()
         return self._store.get(key)
 
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Read a part from the store."""
+        self._check_alive()
+        return self._store.get_range(key, start, length)
+
     def put(self, key: str, data: bytes) -> None:
         """Write to the store."""
         self._write()
@@ -120,7 +125,9 @@ def make_call(method: str, request_id: str, fingerprint: str = "payload") -> Cal
 async def enrol(records: StoredRecords, gallery: Gallery, *encounters: Encounter) -> None:
     """Commit encounters under their claims."""
     for encounter in encounters:
-        await records.claim(gallery, encounter.encounter_id, make_call("Enroll", encounter.request_id))
+        await records.claim(
+            gallery, encounter.subject_id, encounter.encounter_id, make_call("Enroll", encounter.request_id)
+        )
         await records.commit(gallery, encounter, [b"photograph", None])
 
 

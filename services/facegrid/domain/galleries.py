@@ -1,7 +1,10 @@
 """Galleries, and what stands in them: subjects, their encounters, and the samples of an encounter."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+
+import numpy as np
 
 from facegrid.domain.faces import DetectedFace, Floats
 from facegrid.domain.packs import Thresholds
@@ -95,3 +98,27 @@ def index_rows(encounter: Encounter) -> list[IndexRow]:
         IndexRow(encounter.subject_id, encounter.encounter_id, number, sample.template.vector)
         for number, sample in enumerate(encounter.samples)
     ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
+class IndexRows:
+    """Rows of an index, column by column: float32 vectors (N, dimension), normalised, and whose they are.
+
+    A row's key is its encounter and the number of its sample.
+    """
+
+    subject_ids: Sequence[str]
+    encounter_ids: Sequence[str]
+    samples: Sequence[int]
+    vectors: Floats = field(repr=False)
+
+
+def index_columns(encounters: Sequence[Encounter]) -> IndexRows:
+    """Return the rows that an index holds for encounters, of which there is at least one."""
+    rows = [row for encounter in encounters for row in index_rows(encounter)]
+    return IndexRows(
+        [row.subject_id for row in rows],
+        [row.encounter_id for row in rows],
+        [row.sample for row in rows],
+        np.stack([row.vector for row in rows]),
+    )

@@ -102,7 +102,7 @@ class Enroll:
             encounter = _find(subject, encounter_id)
             if encounter is None:
                 _check_mode(claim, mode, subject, subject_id)
-                await self._records.claim(gallery, encounter_id, call)
+                await self._records.claim(gallery, subject_id, encounter_id, call)
                 replaced = subject.encounters if subject and mode is EnrollMode.REPLACE else ()
                 encounter = Encounter(
                     encounter_id=encounter_id,

@@ -1,6 +1,7 @@
 """What the use cases need from the world. Adapters fit these by shape and inherit nothing."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Protocol
 
@@ -9,10 +10,12 @@ from numpy.typing import NDArray
 
 from facegrid.domain.calls import Call
 from facegrid.domain.faces import Detection, Floats
-from facegrid.domain.galleries import Encounter, Gallery, IndexRow, Subject, Tombstone
+from facegrid.domain.galleries import Encounter, Gallery, IndexRow, IndexRows, Subject, Tombstone
 from facegrid.domain.matching import Hit
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
+
+Hold = Callable[[Gallery, str], AbstractAsyncContextManager[None]]  # keeps writers away from a subject
 
 
 class Packs(Protocol):
@@ -92,7 +95,7 @@ class Records(Protocol):
         """Say what an earlier call with this request id left. Raises RequestIdReused."""
         ...
 
-    async def claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
+    async def claim(self, gallery: Gallery, subject_id: str, encounter_id: str, call: Call) -> Claim:
         """Bind a request id to its payload and encounter before anything else is written.
 
         Raises RequestIdReused.
@@ -132,8 +135,22 @@ class Records(Protocol):
         """Remove encounters and, with the last one, their subject; mark their request ids as deleted."""
         ...
 
-    def encounters(self, gallery: Gallery) -> AsyncIterator[list[Encounter]]:
-        """Yield all active encounters in batches, after finishing what a crash left half done."""
+    def rows(self, gallery: Gallery) -> AsyncIterator[tuple[IndexRows, int]]:
+        """Yield the rows of all active encounters in batches, after finishing what a crash left half done.
+
+        Beside them stands the latest revision that first shows one of them.
+        """
+        ...
+
+    def due(self, loose: int) -> list[Gallery]:
+        """Return the galleries in which so many changes wait to be compacted."""
+        ...
+
+    async def compact(self, gallery: Gallery, hold: Hold) -> None:
+        """Bring changes into the form that is read fast, beside other calls.
+
+        It holds a subject while it moves its records. Of one gallery, one compaction runs at a time.
+        """
         ...
 
     async def last_revision(self, gallery: Gallery) -> int:

@@ -5,10 +5,11 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import starmap
 
 from facegrid.domain.errors import GalleryNotFound, IndexLoading, RevisionNotReached
 from facegrid.domain.faces import Floats
-from facegrid.domain.galleries import Encounter, Gallery, index_rows
+from facegrid.domain.galleries import Encounter, Gallery, IndexRow, index_rows
 from facegrid.domain.matching import Hit, best_per_subject, is_settled
 from facegrid.domain.revisions import next_revision
 from facegrid.identity.ports import Index, Records
@@ -160,15 +161,16 @@ class Projection:
     async def _fill(self, gallery: Gallery, state: _State) -> None:
         present = await self._index.open(gallery.gallery_id, gallery.template_version, gallery.dimension)
         stored: set[str] = set()
-        async for batch in self._records.encounters(gallery):
+        async for batch, revision in self._records.rows(gallery):
             if self.is_dropped(gallery):
                 raise _deleted(gallery)
-            rows = [row for encounter in batch for row in index_rows(encounter)]
+            columns = (batch.subject_ids, batch.encounter_ids, batch.samples, batch.vectors)
+            rows = list(starmap(IndexRow, zip(*columns, strict=True)))
             await self._index.add(gallery.gallery_id, [row for row in rows if row.key not in present])
             stored.update(row.key for row in rows)
-            for encounter in batch:
-                state.subjects.setdefault(encounter.subject_id, set()).add(encounter.encounter_id)
-                state.revision = max(state.revision, encounter.revision)
+            for row in rows:
+                state.subjects.setdefault(row.subject_id, set()).add(row.encounter_id)
+            state.revision = max(state.revision, revision)
         gone = {key.partition("/")[0] for key in present - stored}
         await self._index.remove(gallery.gallery_id, sorted(gone))
         state.revision = max(state.revision, await self._records.last_revision(gallery))

@@ -12,6 +12,7 @@ import structlog
 
 from facegrid.domain.errors import ConfigurationError
 from facegrid.gateway.server import GatewayServer
+from facegrid.serving.upkeep import upkeep
 from facegrid.serving.wiring import build_application
 from facegrid.settings import Settings
 from facegrid.storage.files import FolderLock
@@ -82,11 +83,12 @@ async def _running(settings: Settings, listen: str) -> AsyncIterator[str]:
         await application.recover()
         address = await _listen(application.server, listen)
         lock.announce(address)
-        try:
-            await application.load()
-            yield address
-        finally:
-            await application.server.stop(settings.drain_s)
+        async with upkeep(application.compact):
+            try:
+                await application.load()
+                yield address
+            finally:
+                await application.server.stop(settings.drain_s)
 
 
 async def _listen(server: GatewayServer, listen: str) -> str:
