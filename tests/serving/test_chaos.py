@@ -25,10 +25,16 @@ _WRITERS = 4
 _LONGEST_RUN_S, _START_S = 1.0, 2.0
 
 
+@pytest.mark.parametrize("compact_after", ["5000", "4"], ids=["objects", "compacting"])
 def test_nothing_is_lost_and_nothing_comes_back(
-    tmp_path: Path, open_pack_root: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    open_pack_root: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    compact_after: str,
 ) -> None:
     """After kill -9 what was acknowledged is there, what was deleted is gone, and nobody is half there."""
+    monkeypatch.setenv("FACEGRID_COMPACT_AFTER", compact_after)
     chance = random.Random(_SEED)
     server = _start(tmp_path, open_pack_root)
     with Client(server.address) as client:

@@ -1,7 +1,7 @@
 """Compaction: small objects become rows of a segment, and hidden rows go."""
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
 
@@ -15,6 +15,7 @@ from facegrid.storage.objects import ObjectStore
 from facegrid.storage.segment import SCHEMA, SEGMENT_BYTES, Segment
 from facegrid.storage.subjects import StoredSubjects
 
+_MOST_SMALL = 4  # joined by one run
 _MOST = 16_384  # claims and subjects a run: with two samples of 512 numbers each, 64 MiB of vectors
 
 Row = dict[str, Any]
@@ -54,13 +55,13 @@ class Compaction:
         with self._segments.writing:
             found = self._segments.view.segments
             hidden = [one for one in found if one.hidden.any()]
-            small = [one for one in found if _is_small(one)]
+            small = [one for one in found if _is_small(one)][:_MOST_SMALL]
             if not self._rows and not hidden and not small[1:]:
                 return True
             large = [one for one in hidden if one not in small]
             kept = [one.file for one in found if one not in hidden and one not in small]
             rows = [pa.Table.from_pylist(self._rows, SCHEMA), *map(_without_hidden, small)]
-            parts = [*map(_without_hidden, large), pa.concat_tables(rows)]
+            parts = chain([pa.concat_tables(rows)], map(_without_hidden, large))
             written = [file for part in parts for file in self._segments.write(part)]
             last = max((one.revision for one in self._tombstones.values()), default=0)
             return self._segments.publish([*kept, *written], last)

@@ -36,28 +36,26 @@ SCHEMA = pa.schema(
         pa.field("revision", pa.int64()),
         pa.field("record", pa.binary(), nullable=False),
         pa.field("vectors", pa.large_binary()),  # little-endian float32, sample after sample
-    ],
-    {"schema_version": _SCHEMA_VERSION},
+    ]
 )
 
 
 def write_segments(store: ObjectStore, key: Callable[[], str], rows: pa.Table) -> list[SegmentFile]:
     """Write rows in the order of their subjects' hashes, those without one last, to files of some size."""
     rows = rows.sort_by([("sid", "ascending"), ("id", "ascending")])
-    sizes = (
-        pc.binary_length(rows["vectors"]).fill_null(0).to_numpy()
-        + pc.binary_length(rows["record"]).to_numpy()
-    )
-    ends = np.cumsum(sizes) // SEGMENT_BYTES
-    cuts = [0, *(np.flatnonzero(np.diff(ends)) + 1).tolist(), len(rows)]
-    parts = [rows.slice(start, end - start) for start, end in pairwise(cuts) if end > start]
-    return [_write(store, key(), part) for part in parts]
+    sizes = pc.binary_length(rows["vectors"]).fill_null(0).to_numpy()
+    ends = np.cumsum(sizes + pc.binary_length(rows["record"]).to_numpy())
+    total = int(ends[-1]) if len(ends) else 0
+    count = -(-total // SEGMENT_BYTES)  # of equal size, so that none of several is small
+    cuts = np.searchsorted(ends, [total * number / count for number in range(1, count)], "right")
+    parts = [rows.slice(start, end - start) for start, end in pairwise([0, *cuts.tolist(), len(rows)])]
+    return [_write(store, key(), part) for part in parts if len(part)]
 
 
 def _write(store: ObjectStore, key: str, rows: pa.Table) -> SegmentFile:
     sink = pa.BufferOutputStream()
     pq.write_table(
-        rows,
+        rows.replace_schema_metadata({"schema_version": _SCHEMA_VERSION}),
         sink,
         row_group_size=max(1, _GROUP_BYTES * len(rows) // max(rows.nbytes, 1)),
         compression={name: "zstd" if name in {"record", "subject_id"} else "none" for name in SCHEMA.names},
@@ -94,6 +92,7 @@ class Segment:
         self.sids = _fixed(rows["sid"].drop_null())
         self._order = np.argsort(self.ids)
         self.hidden = np.zeros(len(self.sids), bool)
+        self._last: tuple[int, list[str], pa.Table] | None = None
 
     def find(self, one: bytes) -> int | None:
         """Return the row of an id."""
@@ -126,15 +125,24 @@ class Segment:
         found = []
         places = zip(np.searchsorted(self._starts, rows, "right") - 1, rows, strict=True)
         for number, group in groupby(places, key=itemgetter(0)):
-            table = self._group(int(number), columns)
+            table = self._cached(int(number), columns)
             found += table.take([row - int(self._starts[number]) for _, row in group]).to_pylist()
         return found
+
+    def _cached(self, number: int, columns: list[str]) -> pa.Table:
+        """Keep the last group of rows without vectors: the next subject of a list stands in it as well."""
+        if "vectors" in columns:
+            return self._group(number, columns)
+        last = self._last
+        if last is None or last[:2] != (number, columns):
+            self._last = last = (number, columns, self._group(number, columns))
+        return last[2]
 
     def table(self, columns: list[str] | None = None) -> pa.Table:
         """Return all rows, those included that are hidden or remember a deletion."""
         data = self._store.get(self.file.key)
         self._check(len(data) == self.file.size)
-        return self._parse(data, 0, None, columns or SCHEMA.names)
+        return self._parse(pa.BufferReader(data), None, columns or SCHEMA.names)
 
     def rows(self, columns: list[str]) -> pa.Table:
         """Return all encounters that are not hidden."""
@@ -161,15 +169,12 @@ class Segment:
         chunks = [self._metadata.row_group(number).column(SCHEMA.get_field_index(name)) for name in columns]
         start = min(chunk.data_page_offset for chunk in chunks)
         length = max(chunk.data_page_offset + chunk.total_compressed_size for chunk in chunks) - start
-        return self._parse(self._store.get_range(self.file.key, start, length), start, number, columns)
+        data = self._store.get_range(self.file.key, start, length)
+        return self._parse(_Part(data, start, self.file.size), number, columns)
 
-    def _parse(self, data: bytes, start: int, group: int | None, columns: list[str]) -> pa.Table:
+    def _parse(self, source: Any, group: int | None, columns: list[str]) -> pa.Table:
         try:
-            file = pq.ParquetFile(
-                _Part(data, start, self.file.size),
-                metadata=self._metadata,
-                page_checksum_verification=True,
-            )
+            file = pq.ParquetFile(source, metadata=self._metadata, page_checksum_verification=True)
             if group is None:
                 return file.read(columns, use_threads=False)
             return file.read_row_group(group, columns, use_threads=False)
