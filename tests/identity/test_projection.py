@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from facegrid.domain.errors import GalleryNotFound, IndexLoading, StoreUnavailable
-from facegrid.domain.galleries import Encounter, Gallery
+from facegrid.domain.galleries import Gallery, IndexRows
 from facegrid.identity.enroll import EnrollMode
 from facegrid.identity.projection import Projection
 from facegrid.storage.resident import ResidentIndex
@@ -22,10 +22,10 @@ class SlowRecords:
         self._records = house.records
         self.released = asyncio.Event()
 
-    async def encounters(self, gallery: Gallery) -> AsyncIterator[list[Encounter]]:
+    async def rows(self, gallery: Gallery) -> AsyncIterator[tuple[IndexRows, int]]:
         """Wait, then yield what there is."""
         await self.released.wait()
-        async for batch in self._records.encounters(gallery):
+        async for batch in self._records.rows(gallery):
             yield batch
 
     async def last_revision(self, gallery: Gallery) -> int:

@@ -149,6 +149,19 @@ async def test_a_reader_meets_objects_or_their_row(desk: Desk, ending: str) -> N
     assert not [key for key in desk.store.keys("") if key.endswith(ending)]
 
 
+async def test_a_reader_meets_no_half_of_what_became_a_row(desk: Desk) -> None:
+    """Where templates go while a subject is read, it is read again."""
+    compaction = folded(desk)
+
+    def publish() -> None:
+        assert compaction.publish()
+        for key in [key for key in desk.store.keys("") if "/templates/" in key]:
+            desk.store.delete(key)
+
+    desk.subjects._store = Interrupted(desk.store, "templates/open-1.0", publish)
+    assert await desk.shown() == [OLD.encounter_id]
+
+
 async def test_of_two_servers_that_compact_one_wins(desk: Desk) -> None:
     """The other sees that it lost, even where its number has become free again, and removes nothing."""
     late = folded(desk)

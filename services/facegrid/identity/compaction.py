@@ -1,5 +1,6 @@
 """Compaction: what changed in the records is brought, beside other calls, into the form that is read fast."""
 
+from facegrid.domain.errors import ConfigurationError, FacegridError
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Records
 from facegrid.identity.projection import Projection
@@ -27,7 +28,9 @@ class Compact:
         for gallery in due:
             try:
                 await self._records.compact(gallery, self._locks.hold)
-            finally:
-                if self._projection.is_dropped(gallery):
-                    await self._galleries.erase_remains(gallery)
+            except (FacegridError, ConfigurationError):
+                if not self._projection.is_dropped(gallery):
+                    raise
+            if self._projection.is_dropped(gallery):
+                await self._galleries.erase_remains(gallery)
         return len(due)

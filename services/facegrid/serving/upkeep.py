@@ -31,7 +31,8 @@ async def _compact(compact: Compact) -> None:
         try:
             if count := await compact():
                 log.info("compacted", galleries=count)
-        except (FacegridError, ConfigurationError) as error:
-            log.warning("not compacted", cause=type(error).__name__, message=str(error))
+        except Exception as error:  # noqa: BLE001  # whatever it was, the next may succeed
+            known = isinstance(error, FacegridError | ConfigurationError)
+            log.warning("not compacted", cause=type(error).__name__, message=str(error) if known else "")
             pause = _PAUSE_AFTER_FAILURE_S
         await asyncio.sleep(pause)

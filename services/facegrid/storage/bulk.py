@@ -7,16 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 
-import pyarrow as pa
-
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import StoreUnavailable
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import Encounter, Gallery, Sample
 from facegrid.domain.templates import Template
 from facegrid.storage.codec import subject_form
-from facegrid.storage.compaction import encounter_row
-from facegrid.storage.segment import SCHEMA
+from facegrid.storage.compaction import encounter_row, rows_table
 from facegrid.storage.subjects import StoredSubjects
 
 
@@ -45,7 +42,7 @@ def write_columns(subjects: StoredSubjects, call: Call, revision: int, batches: 
         for batch in batches:
             encounters = _encounters(gallery, call, revision, batch, numbers)
             rows = [encounter_row(subjects.layout, one, subject_form(one), None) for one in encounters]
-            files += segments.write(pa.Table.from_pylist(rows, SCHEMA))
+            files += segments.write(rows_table(rows))
         if not segments.publish(files, 0):
             raise StoreUnavailable("another server writes to the gallery; retry")
 

@@ -1,6 +1,6 @@
 """Compaction: small objects become rows of a segment, and hidden rows go."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
@@ -15,6 +15,7 @@ from facegrid.storage.objects import ObjectStore
 from facegrid.storage.segment import SCHEMA, SEGMENT_BYTES, Segment
 from facegrid.storage.subjects import StoredSubjects
 
+_STEP = 256
 _MOST_SMALL = 4  # joined by one run
 _MOST = 16_384  # claims and subjects a run: with two samples of 512 numbers each, 64 MiB of vectors
 
@@ -35,7 +36,7 @@ class Compaction:
         self._segments.reload()
         subjects.folding.clear()
         claims = subjects.claims.stored()
-        subjects.loose = max(0, len(claims) - _MOST)
+        self._taken = subjects.loose - max(0, len(claims) - _MOST)
         self._claims = subjects.claims.forms(claims[:_MOST])
         self._tombstones = dict(self._settled())
         self._rows = [*self._deleted_claims(), *self._deletions()]
@@ -46,7 +47,7 @@ class Compaction:
         folder = self._subjects.folder(subject_id)
         encounters = self._subjects.fill(folder, self._subjects.tidy(folder))
         if encounters:
-            head = read(self._store, f"{folder.prefix}subject.json", dict)
+            head = self._subjects.head_form(folder)
             self._subjects.folding.update(one.encounter_id for one in encounters)
             self._rows += [encounter_row(self._layout, one, head, self._claim(one)) for one in encounters]
 
@@ -60,7 +61,7 @@ class Compaction:
                 return True
             large = [one for one in hidden if one not in small]
             kept = [one.file for one in found if one not in hidden and one not in small]
-            rows = [pa.Table.from_pylist(self._rows, SCHEMA), *map(_without_hidden, small)]
+            rows = [rows_table(self._rows), *map(_without_hidden, small)]
             parts = chain([pa.concat_tables(rows)], map(_without_hidden, large))
             written = [file for part in parts for file in self._segments.write(part)]
             last = max((one.revision for one in self._tombstones.values()), default=0)
@@ -72,11 +73,14 @@ class Compaction:
 
     def finish(self) -> None:
         """Remove the claims that have become rows, and the tombstones that hide none any more."""
-        self._subjects.claims.remove_compacted(self._claims)
+        for encounter_id, claim in self._claims.items():
+            if encounter_id in self._segments and self._is_gone(encounter_id, claim):
+                self._subjects.claims.remove(encounter_id)
         for name, tombstone in self._tombstones.items():
             if not any(self._segments.sid(one) for one in tombstone.encounter_ids):
                 self._store.delete(self._subjects.tombstones.key(name))
                 self._segments.forget(tombstone.encounter_ids)
+        self._subjects.loose -= self._taken
 
     def _settled(self) -> Iterator[tuple[str, Tombstone]]:
         for name, tombstone in self._subjects.tombstones.stored():
@@ -88,14 +92,18 @@ class Compaction:
             if (
                 claim["state"] == "deleted"
                 and encounter_id not in self._segments
-                and self._is_gone(encounter_id, claim.get("sid"))
+                and self._is_gone(encounter_id, claim)
             ):
                 yield _memory(encounter_id, {"claim": claim})
 
-    def _is_gone(self, encounter_id: str, sid: str | None) -> bool:
-        """Say whether no object is left; a claim without a hash is old, and was tidied at the start."""
-        prefix = encounter_prefix(f"{self._layout.subjects}{sid}/", encounter_id)
-        return sid is None or not any(True for _ in self._store.keys(prefix))
+    def _is_gone(self, encounter_id: str, claim: Form) -> bool:
+        """Say whether no object is left but photographs of a row."""
+        sid = claim.get("sid") or self._segments.sid(encounter_id)
+        if sid is None:
+            return True  # deleted by a release whose claims had no hash, and tidied when this one started
+        keys = self._store.keys(encounter_prefix(f"{self._layout.subjects}{sid}/", encounter_id))
+        kept = "/source" if self._segments.shows(encounter_id) else "/"
+        return all(key.endswith(kept) for key in keys)
 
     def _deletions(self) -> Iterator[Row]:
         """Yield what the retry of a deletion is to be told; a replacement's tombstone only hides."""
@@ -106,8 +114,9 @@ class Compaction:
 
     def _touched(self) -> Iterator[str]:
         for folder in self._subjects.touched(self._claims):
-            if subject_id := self._subjects.subject_id(folder):
-                yield subject_id
+            subject = self._subjects.describe(folder, with_encounters=False) if folder.committed else None
+            if subject:
+                yield subject.subject_id
 
     def _claim(self, encounter: Encounter) -> Form | None:
         one = encounter.encounter_id
@@ -124,6 +133,12 @@ def encounter_row(layout: GalleryLayout, encounter: Encounter, head: Form, claim
         "revision": encounter.revision,
         "vectors": b"".join(sample.template.to_bytes() for sample in encounter.samples),
     }
+
+
+def rows_table(rows: Sequence[Row]) -> pa.Table:
+    """Return rows in columns, made in small steps: each keeps all other threads waiting."""
+    parts = [rows[start : start + _STEP] for start in range(0, len(rows), _STEP)]
+    return pa.concat_tables([SCHEMA.empty_table(), *(pa.Table.from_pylist(part, SCHEMA) for part in parts)])
 
 
 def _memory(one: str, record: Form) -> Row:

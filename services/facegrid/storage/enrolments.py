@@ -55,11 +55,9 @@ class EnrolmentClaims:
                 found[one] = read(self._store, self._layout.claim(one), dict)
         return found
 
-    def remove_compacted(self, encounter_ids: Iterable[str]) -> None:
-        """Remove the objects of claims that rows hold."""
-        for one in encounter_ids:
-            if one in self._segments:
-                self._store.delete(self._layout.claim(one))
+    def remove(self, encounter_id: str) -> None:
+        """Remove the object of a claim that a row holds."""
+        self._store.delete(self._layout.claim(encounter_id))
 
     def _compacted(self, encounter_id: str, call: Call) -> StoredClaim | None:
         record = self._segments.record(encounter_id)

@@ -67,7 +67,7 @@ class Manifests:
         }
         won = self._store.put_if_absent(self._key(manifest.number), to_json(form))
         # Our number may be free because a higher one has come and its predecessors were swept away.
-        return won and self._numbers()[-1] == manifest.number
+        return won and self._numbers()[-1:] == [manifest.number]
 
     def sweep(self, manifest: Manifest) -> None:
         """Remove what the newest manifest has replaced, and what never came to be named."""

@@ -133,12 +133,13 @@ class StoredRecords:
         Nothing may write to the gallery until the last batch.
         """
         subjects = await self._of(gallery)
-        async for loaded in self._loose(subjects):
-            yield loaded
-        for segment in subjects.segments.view.segments:
-            rows = await self._run(subjects.segments.encounters, segment)
-            while batch := await self._take(rows, _BATCH):
-                yield batch
+        async with subjects.reading:
+            async for loaded in self._loose(subjects):
+                yield loaded
+            for segment in subjects.segments.view.segments:
+                found = await self._run(subjects.segments.encounters, segment)
+                while batch := await self._take(found, _BATCH):
+                    yield batch
         subjects.loaded = True
 
     async def rows(self, gallery: Gallery) -> AsyncIterator[tuple[IndexRows, int]]:
@@ -147,16 +148,17 @@ class StoredRecords:
         It is the latest that first shows one of them.
         """
         subjects = await self._of(gallery)
-        async for loaded in self._loose(subjects):
-            yield index_columns(loaded), max(encounter.revision for encounter in loaded)
-        for segment in subjects.segments.view.segments:
-            yield await self._run(segment.index_rows, gallery.dimension)
+        async with subjects.reading:
+            async for loaded in self._loose(subjects):
+                yield index_columns(loaded), max(encounter.revision for encounter in loaded)
+            for segment in subjects.segments.view.segments:
+                yield await self._run(segment.index_rows, gallery.dimension)
         subjects.loaded = True
 
     async def _loose(self, subjects: StoredSubjects) -> AsyncIterator[list[Encounter]]:
-        """Yield the encounters that are objects; no compaction runs until what follows has been read."""
-        subjects.loaded = False
-        ids = await self._run(subjects.claims.stored)
+        """Yield the encounters that are objects."""
+        compacted = bool(subjects.segments.view.manifest.number)
+        ids = await self._run(subjects.claims.stored) if compacted else []
         reads = [partial(subjects.claims.forms, part) for part in _slices(ids, _BATCH)]
         claims = {one: form for read in await self._all(reads) for one, form in read.items()}
         folders = await self._run(subjects.touched, claims)
@@ -186,7 +188,7 @@ class StoredRecords:
 
     def due(self, loose: int) -> list[Gallery]:
         """Return the loaded galleries with some number of changes that are not compacted."""
-        return [one.gallery for one in self._subjects.values() if one.loaded and one.loose >= loose]
+        return [one.gallery for one in [*self._subjects.values()] if one.loaded and one.loose >= loose]
 
     async def compact(self, gallery: Gallery, hold: Hold) -> None:
         """Make segments of small objects, and erase what is hidden in them.
@@ -195,15 +197,17 @@ class StoredRecords:
         """
         from facegrid.storage.compaction import Compaction  # noqa: PLC0415  # pyarrow takes long to import
 
-        compaction = await self._run(Compaction, self._store, await self._of(gallery))
-        for subject_id in compaction.subject_ids:
-            async with hold(gallery, subject_id):
-                await self._run(compaction.fold, subject_id)
-        if await self._run(compaction.publish):
+        subjects = await self._of(gallery)
+        async with subjects.reading:
+            compaction = await self._run(Compaction, self._store, subjects)
             for subject_id in compaction.subject_ids:
                 async with hold(gallery, subject_id):
-                    await self._run(compaction.tidy, subject_id)
-            await self._run(compaction.finish)
+                    await self._run(compaction.fold, subject_id)
+            if await self._run(compaction.publish):
+                for subject_id in compaction.subject_ids:
+                    async with hold(gallery, subject_id):
+                        await self._run(compaction.tidy, subject_id)
+                await self._run(compaction.finish)
 
     async def _of(self, gallery: Gallery) -> StoredSubjects:
         if opened := self._subjects.get(gallery.gallery_id):

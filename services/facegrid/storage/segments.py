@@ -100,8 +100,7 @@ class Segments:
         found = self._find(self.view, encounter_id)
         if found is None or found[1] >= len(found[0].sids):
             return None
-        segment, row = found
-        return str(segment.sids[row : row + 1].tobytes().hex())
+        return found[0].sid(found[1])
 
     def has_subject(self, sid: str) -> bool:
         """Say whether a subject has an encounter that is not hidden."""
@@ -140,8 +139,7 @@ class Segments:
 
     def sids(self, after: str) -> Iterator[str]:
         """Yield the hashes of all subjects after one, in order."""
-        start = bytes.fromhex(after)
-        return merge(*(segment.sids_after(start) for segment in self.view.segments))
+        return merge(*(segment.sids_after(after) for segment in self.view.segments))
 
     def encounters(self, segment: "Segment") -> Iterator[Encounter]:
         """Yield the encounters of a segment."""
@@ -170,9 +168,8 @@ class Segments:
 
     @staticmethod
     def _find(view: View, one: str) -> "tuple[Segment, int] | None":
-        key = bytes.fromhex(one)
         for segment in view.segments:
-            if (row := segment.find(key)) is not None:
+            if (row := segment.find(bytes.fromhex(one))) is not None:
                 return segment, row
         return None
 

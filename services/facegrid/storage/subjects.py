@@ -1,5 +1,6 @@
 """Subjects of record: which of a subject's objects count, and the removal of those that no longer do."""
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -37,7 +38,9 @@ class StoredSubjects:
     encounter of its subject names it; a row of a segment is a mark with all that belongs to it. All other
     objects of a subject are what is left to write or to remove.
 
-    `loose` counts what a compaction would take up. `folding` are encounters that one is about to make rows.
+    `loose` counts what a compaction would take up; `folding` are encounters that one is about to make rows;
+    `reading` keeps it away from whoever reads all segments; `unsettled` are encounters whose removal may not
+    be complete.
     """
 
     def __init__(self, store: ObjectStore, gallery: Gallery) -> None:
@@ -47,6 +50,7 @@ class StoredSubjects:
         self.segments = Segments(store, self.layout.segments, gallery.template_version, gallery.dimension)
         self.last_revision = self.segments.view.manifest.last_revision
         self.loaded, self.loose = False, 0
+        self.reading = asyncio.Lock()
         self.folding: set[str] = set()
         self.unsettled: set[str] = set()
         self.claims = EnrolmentClaims(store, self.layout, self.segments)
@@ -149,20 +153,25 @@ class StoredSubjects:
         live = [form for form in claims.values() if form["state"] != "deleted"]
         if not self.segments.view.manifest.number or not all("sid" in form for form in live):
             return self.stored_folders()
-        rows = {sid for one in self.segments.erased if (sid := self.segments.sid(one))}
+        rows = {sid for one in [*self.segments.erased] if (sid := self.segments.sid(one))}
         sids = sorted(rows | {form["sid"] for form in claims.values() if "sid" in form})
         prefixes = (f"{self.layout.subjects}{sid}/" for sid in sids)
         return (subject_folder(prefix, self._store.keys(prefix)) for prefix in prefixes)
 
     def settle(self, claims: Iterable[str]) -> None:
         """When all is loaded: nothing is left half done, so claims of encounters that have rows may go."""
-        self.claims.remove_compacted(claims)
+        for encounter_id in claims:
+            if encounter_id in self.segments:
+                self.claims.remove(encounter_id)
         self.unsettled.clear()
 
-    def subject_id(self, folder: SubjectFolder) -> str | None:
-        """Return the id of the subject of a folder, where an encounter of it counts."""
-        subject = self.describe(folder, with_encounters=False)
-        return subject.subject_id if subject else None
+    def head_form(self, folder: SubjectFolder) -> Form:
+        """Return the form of a subject with encounters that are objects."""
+        key = f"{folder.prefix}subject.json"
+        try:
+            return read(self._store, key, dict)
+        except ObjectMissing:
+            raise _missing(key) from None
 
     def load(self, folders: Sequence[SubjectFolder]) -> list[Encounter]:
         """Finish what a crash left half done in some folders and return the active encounters in them."""
@@ -186,7 +195,7 @@ class StoredSubjects:
             self._store.delete(mark_key(folder.prefix, encounter_id))
             self._store.delete_prefix(encounter_prefix(folder.prefix, encounter_id))
         for encounter_id in left - gone:
-            self._strip(encounter_prefix(folder.prefix, encounter_id), encounter_id)
+            self._strip(folder, encounter_id)
         if not active and self.segments.has_subject(folder.sid):
             self._store.delete(f"{folder.prefix}subject.json")
         elif not active:
@@ -194,12 +203,13 @@ class StoredSubjects:
         self.unsettled -= gone
         return active
 
-    def _strip(self, prefix: str, encounter_id: str) -> None:
+    def _strip(self, folder: SubjectFolder, encounter_id: str) -> None:
+        """Remove what is no part of an encounter; its mark, the last of its keys, says that there is more."""
+        prefix = encounter_prefix(folder.prefix, encounter_id)
         if not self.segments.shows(encounter_id):
             self._store.delete_prefix(prefix)
-            return
-        for key in list(self._store.keys(prefix)):
-            if not key.endswith("/source"):
+        elif encounter_id in folder.committed:
+            for key in [key for key in self._store.keys(prefix) if not key.endswith("/source")]:
                 self._store.delete(key)
 
     def _bury_rows(self, gone: set[str]) -> None:
@@ -251,6 +261,8 @@ class StoredSubjects:
         try:
             return with_vectors(encounter, [self._vector(key) for key in keys])
         except ObjectMissing as missing:
+            if encounter.encounter_id in self.segments:
+                raise  # it became a row meanwhile
             self._read_mark(folder, encounter.encounter_id)  # raises where the encounter was erased meanwhile
             raise _missing(str(missing)) from None
 
