@@ -1,7 +1,6 @@
-"""What segments cost and give: a gallery of N templates, written, opened, read in bulk and subject by subject.
+"""What segments cost and give: a gallery of N templates is written, opened and read.
 
-Run `python loadtests/segments.py [--templates N] [--dimension D]`; bulk reads are timed in turn with pyarrow's
-own reading of the same files.
+Run `python loadtests/segments.py [--templates N] [--dimension D]`; reading is timed in turn with pyarrow's own.
 """
 
 import argparse

@@ -13,7 +13,8 @@ from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import Encounter, Gallery, Sample
 from facegrid.domain.templates import Template
 from facegrid.storage.codec import subject_form
-from facegrid.storage.compaction import encounter_row, rows_table
+from facegrid.storage.columns import columns_of
+from facegrid.storage.compaction import encounter_row
 from facegrid.storage.subjects import StoredSubjects
 
 
@@ -42,7 +43,7 @@ def write_columns(subjects: StoredSubjects, call: Call, revision: int, batches: 
         for batch in batches:
             encounters = _encounters(gallery, call, revision, batch, numbers)
             rows = [encounter_row(subjects.layout, one, subject_form(one), None) for one in encounters]
-            files += segments.write(rows_table(rows))
+            files += segments.write(columns_of(rows))
         if not segments.publish(files, 0):
             raise StoreUnavailable("another server writes to the gallery; retry")
 

@@ -1,6 +1,6 @@
 """Compaction: small objects become rows of a segment, and hidden rows go."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from facegrid.domain.galleries import Encounter, Tombstone
 from facegrid.storage.codec import Form, decode, encounter_form, read, to_json
+from facegrid.storage.columns import boolean, columns_of
 from facegrid.storage.layout import GalleryLayout, encounter_prefix
 from facegrid.storage.objects import ObjectStore
-from facegrid.storage.segment import SCHEMA, SEGMENT_BYTES, Segment
+from facegrid.storage.segment import SEGMENT_BYTES, Segment
 from facegrid.storage.subjects import StoredSubjects
 
-_STEP = 256
 _MOST_SMALL = 4  # joined by one run
 _MOST = 16_384  # claims and subjects a run: with two samples of 512 numbers each, 64 MiB of vectors
 
@@ -61,7 +61,7 @@ class Compaction:
                 return True
             large = [one for one in hidden if one not in small]
             kept = [one.file for one in found if one not in hidden and one not in small]
-            rows = [rows_table(self._rows), *map(_without_hidden, small)]
+            rows = [columns_of(self._rows), *map(_without_hidden, small)]
             parts = chain([pa.concat_tables(rows)], map(_without_hidden, large))
             written = [file for part in parts for file in self._segments.write(part)]
             last = max((one.revision for one in self._tombstones.values()), default=0)
@@ -135,12 +135,6 @@ def encounter_row(layout: GalleryLayout, encounter: Encounter, head: Form, claim
     }
 
 
-def rows_table(rows: Sequence[Row]) -> pa.Table:
-    """Return rows in columns, made in small steps: each keeps all other threads waiting."""
-    parts = [rows[start : start + _STEP] for start in range(0, len(rows), _STEP)]
-    return pa.concat_tables([SCHEMA.empty_table(), *(pa.Table.from_pylist(part, SCHEMA) for part in parts)])
-
-
 def _memory(one: str, record: Form) -> Row:
     return {"id": bytes.fromhex(one), "record": to_json(record)}
 
@@ -156,8 +150,8 @@ def _without_hidden(segment: Segment) -> pa.Table:
         return rows
     mask = np.zeros(len(rows), bool)
     mask[: len(hidden)] = hidden
-    memories = [_deleted(segment, row) for row in rows.filter(pa.array(mask)).to_pylist()]
-    return pa.concat_tables([rows.filter(pa.array(~mask)), pa.Table.from_pylist(memories, SCHEMA)])
+    memories = [_deleted(segment, row) for row in rows.filter(boolean(mask)).to_pylist()]
+    return pa.concat_tables([rows.filter(boolean(~mask)), columns_of(memories)])
 
 
 def _deleted(segment: Segment, row: Row) -> Row:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import IndexRows
+from facegrid.storage.columns import SCHEMA, boolean, columns_of, lengths
 from facegrid.storage.manifests import SegmentFile
 from facegrid.storage.objects import ObjectStore, UnreadableObject
 
@@ -29,23 +30,11 @@ _GROUP_BYTES = 2 * 1024 * 1024  # read for one subject: some milliseconds
 _ID = "S16"
 _PLAIN, _PLACES = ["id", "sid", "revision"], ["id", "sid"]
 
-SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.binary(16), nullable=False),  # of the encounter, or a tombstone's name
-        pa.field("sid", pa.binary(16)),  # null where nothing is left but the memory of a deletion
-        pa.field("subject_id", pa.string()),
-        pa.field("revision", pa.int64()),
-        pa.field("record", pa.binary(), nullable=False),
-        pa.field("vectors", pa.large_binary()),  # little-endian float32, sample after sample
-    ]
-)
-
 
 def write_segments(store: ObjectStore, key: Callable[[], str], rows: pa.Table) -> list[SegmentFile]:
     """Write rows in the order of their subjects' hashes, those without one last, to files of some size."""
     rows = rows.sort_by([("sid", "ascending"), ("id", "ascending")])
-    sizes = pc.binary_length(rows["vectors"]).fill_null(0).to_numpy()
-    ends = np.cumsum(sizes + pc.binary_length(rows["record"]).to_numpy())
+    ends = np.cumsum(lengths(rows["vectors"]) + lengths(rows["record"]))
     total = int(ends[-1]) if len(ends) else 0
     count = -(-total // SEGMENT_BYTES)  # of equal size, so that none of several is small
     cuts = np.searchsorted(ends, [total * number / count for number in range(1, count)], "right")
@@ -88,7 +77,7 @@ class Segment:
         groups = [self._metadata.row_group(number) for number in range(self._metadata.num_row_groups)]
         self._starts = np.cumsum([0, *(group.num_rows for group in groups)])
         places = [self._group(number, _PLACES) for number in range(len(groups))]
-        rows = pa.concat_tables([SCHEMA.empty_table().select(_PLACES), *places])
+        rows = pa.concat_tables([columns_of([]).select(_PLACES), *places])
         self.ids = _fixed(rows["id"])
         self.sids = _fixed(rows["sid"].drop_null())
         self._order = np.argsort(self.ids)
@@ -131,7 +120,8 @@ class Segment:
         places = zip(np.searchsorted(self._starts, rows, "right") - 1, rows, strict=True)
         for number, group in groupby(places, key=itemgetter(0)):
             table = self._cached(int(number), columns)
-            found += table.take([row - int(self._starts[number]) for _, row in group]).to_pylist()
+            for _, row in group:
+                found += table.slice(row - int(self._starts[number]), 1).to_pylist()
         return found
 
     def _cached(self, number: int, columns: list[str]) -> pa.Table:
@@ -152,13 +142,12 @@ class Segment:
     def rows(self, columns: list[str]) -> pa.Table:
         """Return all encounters that are not hidden."""
         rows = self.table(columns).slice(0, len(self.sids))
-        return rows.filter(pa.array(~self.hidden)) if self.hidden.any() else rows
+        return rows.filter(boolean(~self.hidden)) if self.hidden.any() else rows
 
     def index_rows(self, dimension: int) -> tuple[IndexRows, int]:
         """Return the templates of all encounters that are not hidden, and the latest revision of these."""
         rows = self.rows(["id", "subject_id", "revision", "vectors"]).combine_chunks()
-        lengths = pc.binary_length(rows["vectors"]).to_numpy()
-        counts, rest = np.divmod(lengths, 4 * dimension)
+        counts, rest = np.divmod(lengths(rows["vectors"]), 4 * dimension)
         self._check(rows["vectors"].null_count == 0 and not rest.any())
         owners, firsts = np.repeat(np.arange(len(rows)), counts), np.cumsum(counts) - counts
         ids = _fixed(rows["id"])[owners].tobytes().hex()
