@@ -1,16 +1,15 @@
 """What segments cost and give: a gallery of N templates is written, opened and read.
 
-Run `python loadtests/segments.py [--templates N] [--dimension D]`; reading is timed in turn with pyarrow's own.
+Run `python loadtests/segments.py [--templates N] [--dimension D]`; reads take turns with pyarrow's own.
 """
 
 import argparse
-import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,81 +18,61 @@ import pyarrow.parquet as pq
 from facegrid.domain.calls import Call
 from facegrid.domain.galleries import Gallery
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
-from facegrid.storage.bulk import Columns
+from facegrid.storage.bulk import Columns, write_columns
 from facegrid.storage.files import LocalObjectStore
-from facegrid.storage.records import StoredRecords
+from facegrid.storage.subjects import StoredSubjects
 
-_BATCH, _ROUNDS, _SUBJECTS = 32_768, 3, 200
+_BATCH, _ROUNDS, _SUBJECTS, _PAGE = 32_768, 3, 200, 1000
+_COLUMNS = ["id", "subject_id", "revision", "vectors"]
 
 
-async def main() -> None:
+def main() -> None:
     """Write, read, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--templates", type=int, default=100_000)
     parser.add_argument("--dimension", type=int, default=512)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        gallery = replace(make_gallery(), dimension=options.dimension)
-        writer = StoredRecords(LocalObjectStore(Path(folder)), workers=8)
-        start = time.perf_counter()
-        await writer.import_templates(
-            gallery, Call("Import", "bench"), 1, batches(options.templates, options.dimension)
-        )
-        report("write, templates/s", options.templates / (time.perf_counter() - start))
-        writer.close()
+        store, gallery = LocalObjectStore(Path(folder)), make_gallery(options.dimension)
+        subjects, rows = StoredSubjects(store, gallery), batches(options.templates, options.dimension)
+        wrote = timed(lambda: write_columns(subjects, Call("Import", "bench"), 1, rows))
         files = list(Path(folder).rglob("*.parquet"))
+        report("write, templates/s", options.templates / wrote)
         report("disk, bytes a template", sum(file.stat().st_size for file in files) / options.templates)
-        await measure(folder, gallery, files, options.templates)
+        measure(store, gallery, files, options.templates)
 
 
-async def measure(folder: str, gallery: Gallery, files: list[Path], templates: int) -> None:
+def measure(store: LocalObjectStore, gallery: Gallery, files: list[Path], templates: int) -> None:
     """Open the gallery anew and read it in the ways that servers do."""
-    records, before, start = (
-        StoredRecords(LocalObjectStore(Path(folder)), workers=8),
-        memory(),
-        time.perf_counter(),
-    )
-    await records.last_revision(gallery)
-    report("open, s", time.perf_counter() - start)
-    report("lookup in memory, MB", memory() - before)
-    ours, bare = [], []
+    report("open, s", timed(lambda: StoredSubjects(store, gallery)))
+    subjects = StoredSubjects(store, gallery)
+    found, ours, bare = subjects.segments.view.segments, [], []
+    places = sum(one.ids.nbytes + one.sids.nbytes + one._order.nbytes + one.hidden.nbytes for one in found)  # noqa: SLF001
+    report("places in memory, MB", places / 1e6)
     for _ in range(_ROUNDS):
-        ours.append(templates / await timed(read_rows(records, gallery)))
-        bare.append(templates / await timed(read_bare(files)))
+        ours.append(templates / timed(lambda: [len(one.index_rows(gallery.dimension)) for one in found]))
+        bare.append(templates / timed(lambda: [len(read_bare(one)) for one in files]))
     report("index rows, templates/s", statistics.median(ours))
     report("bare pyarrow, templates/s", statistics.median(bare))
-    report("ours to bare", statistics.median(one / other for one, other in zip(ours, bare, strict=True)))
-    singles = []
-    for number in np.random.default_rng(1).integers(0, templates, _SUBJECTS):
-        start = time.perf_counter()
-        assert await records.subject(gallery, f"person-{number}")  # noqa: S101  # a bench that reads nothing lies
-        singles.append(1000 * (time.perf_counter() - start))
-    report("one subject, ms (median)", statistics.median(singles))
-    report("one subject, ms (p95)", statistics.quantiles(singles, n=20)[-1])
-    start = time.perf_counter()
-    await records.subjects(gallery, "", 1000)
-    report("page of 1000 subjects, ms", 1000 * (time.perf_counter() - start))
-    records.close()
+    numbers = np.random.default_rng(1).integers(0, templates, _SUBJECTS)
+    singles = [timed(lambda name=f"person-{one}": describe(subjects, name)) for one in numbers]
+    report("one subject, ms (median)", 1000 * statistics.median(singles))
+    report("one subject, ms (p95)", 1000 * statistics.quantiles(singles, n=20)[-1])
+    paged = timed(
+        lambda: [subjects.describe(one, with_encounters=False) for one in islice(subjects.folders(), _PAGE)]
+    )
+    report(f"page of {_PAGE} subjects, ms", 1000 * paged)
 
 
-async def read_rows(records: StoredRecords, gallery: Gallery) -> AsyncIterator[int]:
-    """Read what an index is filled with."""
-    async for rows, _ in records.rows(gallery):
-        yield len(rows.vectors)
+def describe(subjects: StoredSubjects, name: str) -> None:
+    """Read one subject with its templates."""
+    if not subjects.describe(subjects.folder(name), with_encounters=True):
+        raise LookupError(name)
 
 
-async def read_bare(files: list[Path]) -> AsyncIterator[int]:
-    """Read the same columns with pyarrow alone."""
-    for file in files:
-        yield len(pq.ParquetFile(file).read(["id", "subject_id", "revision", "vectors"], use_threads=False))
-
-
-async def timed(reading: AsyncIterator[int]) -> float:
-    """Return the seconds that it takes to read all."""
-    start = time.perf_counter()
-    async for _ in reading:
-        pass
-    return time.perf_counter() - start
+def read_bare(file: Path) -> pq.ParquetFile:
+    """Read the same columns with pyarrow alone, on one core as we do."""
+    return pq.ParquetFile(file).read(_COLUMNS, use_threads=False)
 
 
 def batches(templates: int, dimension: int) -> Iterator[Columns]:
@@ -106,26 +85,18 @@ def batches(templates: int, dimension: int) -> Iterator[Columns]:
         yield Columns([f"person-{number}" for number in numbers], vectors / norms[:, None], norms)
 
 
-def make_gallery() -> Gallery:
+def make_gallery(dimension: int) -> Gallery:
     """Return a gallery that no name leads to."""
-    threshold = Threshold(0.5, ThresholdSource.PACK_DEFAULT)
-    return Gallery(
-        "bench",
-        "b" * 32,
-        "bench",
-        "bench-1",
-        512,
-        Thresholds(threshold, threshold),
-        False,
-        datetime.now(UTC),
-        b"key",
-    )
+    half = Threshold(0.5, ThresholdSource.PACK_DEFAULT)
+    both, now = Thresholds(half, half), datetime.now(UTC)
+    return Gallery("g", "b" * 32, "bench", "bench-1", dimension, both, False, now, b"key")
 
 
-def memory() -> float:
-    """Return the megabytes that this process holds."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
+def timed(call: Callable[[], object]) -> float:
+    """Return the seconds that a call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def report(what: str, value: float) -> None:
@@ -134,4 +105,4 @@ def report(what: str, value: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -150,9 +150,10 @@ class Segment:
         counts, rest = np.divmod(lengths(rows["vectors"]), 4 * dimension)
         self._check(rows["vectors"].null_count == 0 and not rest.any())
         owners, firsts = np.repeat(np.arange(len(rows)), counts), np.cumsum(counts) - counts
+        names = rows["subject_id"].to_pylist()
         ids = _fixed(rows["id"])[owners].tobytes().hex()
         columns = IndexRows(
-            rows["subject_id"].take(owners).to_pylist(),
+            [names[owner] for owner in owners.tolist()],
             [ids[start : start + 32] for start in range(0, len(ids), 32)],
             (np.arange(len(owners)) - firsts[owners]).tolist(),
             _floats(rows["vectors"]).reshape(-1, dimension),
