@@ -23,7 +23,7 @@ from facegrid.storage.files import LocalObjectStore
 from facegrid.storage.subjects import StoredSubjects
 
 _BATCH, _ROUNDS, _SUBJECTS, _PAGE = 32_768, 3, 200, 1000
-_COLUMNS = ["id", "subject_id", "revision", "vectors"]
+_BARE = {"columns": ["id", "subject_id", "revision", "vectors"], "use_threads": False}
 
 
 def main() -> None:
@@ -51,28 +51,18 @@ def measure(store: LocalObjectStore, gallery: Gallery, files: list[Path], templa
     report("places in memory, MB", places / 1e6)
     for _ in range(_ROUNDS):
         ours.append(templates / timed(lambda: [len(one.index_rows(gallery.dimension)) for one in found]))
-        bare.append(templates / timed(lambda: [len(read_bare(one)) for one in files]))
+        bare.append(templates / timed(lambda: [pq.read_table(one, **_BARE).num_rows for one in files]))
     report("index rows, templates/s", statistics.median(ours))
     report("bare pyarrow, templates/s", statistics.median(bare))
     numbers = np.random.default_rng(1).integers(0, templates, _SUBJECTS)
-    singles = [timed(lambda name=f"person-{one}": describe(subjects, name)) for one in numbers]
+    folders = [subjects.folder(f"person-{one}") for one in numbers]
+    singles = [timed(lambda one=one: subjects.describe(one, with_encounters=True)) for one in folders]
     report("one subject, ms (median)", 1000 * statistics.median(singles))
     report("one subject, ms (p95)", 1000 * statistics.quantiles(singles, n=20)[-1])
     paged = timed(
         lambda: [subjects.describe(one, with_encounters=False) for one in islice(subjects.folders(), _PAGE)]
     )
     report(f"page of {_PAGE} subjects, ms", 1000 * paged)
-
-
-def describe(subjects: StoredSubjects, name: str) -> None:
-    """Read one subject with its templates."""
-    if not subjects.describe(subjects.folder(name), with_encounters=True):
-        raise LookupError(name)
-
-
-def read_bare(file: Path) -> pq.ParquetFile:
-    """Read the same columns with pyarrow alone, on one core as we do."""
-    return pq.ParquetFile(file).read(_COLUMNS, use_threads=False)
 
 
 def batches(templates: int, dimension: int) -> Iterator[Columns]:

@@ -133,13 +133,12 @@ class StoredRecords:
         Nothing may write to the gallery until the last batch.
         """
         subjects = await self._of(gallery)
-        async with subjects.reading:
-            async for loaded in self._loose(subjects):
-                yield loaded
-            for segment in subjects.segments.view.segments:
-                found = await self._run(subjects.segments.encounters, segment)
-                while batch := await self._take(found, _BATCH):
-                    yield batch
+        async for loaded in self._loose(subjects):
+            yield loaded
+        for segment in subjects.segments.view.segments:
+            found = await self._run(subjects.segments.encounters, segment)
+            while batch := await self._take(found, _BATCH):
+                yield batch
         subjects.loaded = True
 
     async def rows(self, gallery: Gallery) -> AsyncIterator[tuple[IndexRows, int]]:
@@ -148,15 +147,17 @@ class StoredRecords:
         It is the latest that first shows one of them.
         """
         subjects = await self._of(gallery)
-        async with subjects.reading:
-            async for loaded in self._loose(subjects):
-                yield index_columns(loaded), max(encounter.revision for encounter in loaded)
-            for segment in subjects.segments.view.segments:
-                yield await self._run(segment.index_rows, gallery.dimension)
+        async for loaded in self._loose(subjects):
+            yield index_columns(loaded), max(encounter.revision for encounter in loaded)
+        for segment in subjects.segments.view.segments:
+            yield await self._run(segment.index_rows, gallery.dimension)
         subjects.loaded = True
 
     async def _loose(self, subjects: StoredSubjects) -> AsyncIterator[list[Encounter]]:
-        """Yield the encounters that are objects."""
+        """Yield the encounters that are objects; none is due for compaction until all has been read."""
+        subjects.loaded = False
+        async with subjects.compacting:
+            pass
         compacted = bool(subjects.segments.view.manifest.number)
         ids = await self._run(subjects.claims.stored) if compacted else []
         reads = [partial(subjects.claims.forms, part) for part in _slices(ids, _BATCH)]
@@ -198,7 +199,7 @@ class StoredRecords:
         from facegrid.storage.compaction import Compaction  # noqa: PLC0415  # pyarrow takes long to import
 
         subjects = await self._of(gallery)
-        async with subjects.reading:
+        async with subjects.compacting:
             compaction = await self._run(Compaction, self._store, subjects)
             for subject_id in compaction.subject_ids:
                 async with hold(gallery, subject_id):

@@ -39,8 +39,8 @@ class StoredSubjects:
     objects of a subject are what is left to write or to remove.
 
     `loose` counts what a compaction would take up; `folding` are encounters that one is about to make rows;
-    `reading` keeps it away from whoever reads all segments; `unsettled` are encounters whose removal may not
-    be complete.
+    `compacting` is held by one, which only a gallery that is `loaded` is due for; `unsettled` are encounters
+    whose removal may not be complete.
     """
 
     def __init__(self, store: ObjectStore, gallery: Gallery) -> None:
@@ -50,7 +50,7 @@ class StoredSubjects:
         self.segments = Segments(store, self.layout.segments, gallery.template_version, gallery.dimension)
         self.last_revision = self.segments.view.manifest.last_revision
         self.loaded, self.loose = False, 0
-        self.reading = asyncio.Lock()
+        self.compacting = asyncio.Lock()
         self.folding: set[str] = set()
         self.unsettled: set[str] = set()
         self.claims = EnrolmentClaims(store, self.layout, self.segments)
