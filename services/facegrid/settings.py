@@ -31,6 +31,11 @@ class Settings(BaseSettings):
     half_precision: bool = Field(default=False, description="let CUDA calculate with 16 bits")
     milvus: str = Field(default="", description="index in Milvus: a path is Milvus Lite, an URL a server")
     milvus_token: SecretStr = Field(default=SecretStr(""), description="user:password or API key")
+    compact_after: int = Field(
+        default=5_000,
+        gt=0,
+        description="changes of a gallery that are compacted together",
+    )
     smallest_face_px: float = Field(default=20, gt=0, description="smaller faces are never used")
     attributes: str = Field(
         default="", description="attributes that any request may ask for, with commas between; or all"

@@ -32,6 +32,16 @@ def test_a_missing_object_is_told_by_its_key(store: ObjectStore, key: str) -> No
         store.get(key)
 
 
+def test_a_range_of_an_object_is_read(store: ObjectStore) -> None:
+    """`get_range` returns what there is of the range; a missing object is told by its key."""
+    store.put("a/one", b"0123456789")
+    assert store.get_range("a/one", 2, 3) == b"234"
+    assert store.get_range("a/one", 8, 5) == b"89"
+    for key in ("none", "a", "a/one/below"):
+        with pytest.raises(ObjectMissing, match=key):
+            store.get_range(key, 0, 1)
+
+
 def test_only_the_first_conditional_write_wins(store: ObjectStore) -> None:
     """`put_if_absent` leaves an object alone that is there, and says so."""
     assert store.put_if_absent("a/one", b"1")

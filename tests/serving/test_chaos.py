@@ -22,13 +22,21 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(0)]
 _KILLS = int(os.environ.get("FACEGRID_CHAOS_KILLS", "30"))
 _SEED = int(os.environ.get("FACEGRID_CHAOS_SEED", "0")) or random.randrange(1, 2**32)
 _WRITERS = 4
-_LONGEST_RUN_S, _START_S = 1.0, 2.0
+_START_S = 2.0
 
 
+@pytest.mark.parametrize("compacting", [False, True], ids=["objects", "segments"])
 def test_nothing_is_lost_and_nothing_comes_back(
-    tmp_path: Path, open_pack_root: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    open_pack_root: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    compacting: bool,
 ) -> None:
     """After kill -9 what was acknowledged is there, what was deleted is gone, and nobody is half there."""
+    monkeypatch.setenv("FACEGRID_COMPACT_AFTER", "4" if compacting else "5000")
+    longest_run_s = 3.0 if compacting else 1.0
     chance = random.Random(_SEED)
     server = _start(tmp_path, open_pack_root)
     with Client(server.address) as client:
@@ -39,7 +47,7 @@ def test_nothing_is_lost_and_nothing_comes_back(
             with _killed(server), grpc.insecure_channel(server.address) as channel:
                 list(threads.map(lambda one: one.settle(channel), writers))
                 working = [threads.submit(one.work, channel) for one in writers]
-                time.sleep(chance.uniform(0, _LONGEST_RUN_S))
+                time.sleep(chance.uniform(0, longest_run_s))
                 server.end(signal.SIGKILL)
                 for one in working:
                     one.result()
@@ -53,6 +61,7 @@ def test_nothing_is_lost_and_nothing_comes_back(
     with capsys.disabled():
         _say(f", {sum(one.acknowledged for one in writers)} mutations acknowledged\n")
     assert all(one.acknowledged for one in writers)
+    assert any(tmp_path.rglob("*.parquet")) == compacting
 
 
 def _start(data: Path, models: Path) -> ServerProcess:

@@ -1,6 +1,6 @@
 """Values and stores that the tests of storage share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,7 +12,8 @@ from facegrid.domain.galleries import Encounter, Gallery, Sample
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
 from facegrid.domain.quality import QualityRule
 from facegrid.domain.templates import Template
-from facegrid.storage.objects import ObjectStore
+from facegrid.identity.subjects import SubjectLocks
+from facegrid.storage.objects import ObjectMissing, ObjectStore
 from facegrid.storage.records import StoredRecords
 
 DIMENSION, VERSION = 8, "open-1.0"
@@ -33,6 +34,11 @@ class DyingStore:
         """Read from the store."""
         self._check_alive()
         return self._store.get(key)
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Read a part from the store."""
+        self._check_alive()
+        return self._store.get_range(key, start, length)
 
     def put(self, key: str, data: bytes) -> None:
         """Write to the store."""
@@ -66,6 +72,45 @@ class DyingStore:
     def _write(self) -> None:
         self._left -= 1
         self._check_alive()
+
+
+class MemoryStore:
+    """A store that can be copied at once."""
+
+    def __init__(self, objects: Mapping[str, bytes] | None = None) -> None:
+        """Take the objects of another."""
+        self.objects = dict(objects or {})
+
+    def get(self, key: str) -> bytes:
+        """Return an object."""
+        if key not in self.objects:
+            raise ObjectMissing(key)
+        return self.objects[key]
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return part of an object."""
+        return self.get(key)[start : start + length]
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write an object."""
+        self.objects[key] = data
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write an object unless one is there."""
+        return self.objects.setdefault(key, data) is data
+
+    def delete(self, key: str) -> None:
+        """Remove an object."""
+        self.objects.pop(key, None)
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove the objects below a prefix."""
+        for key in list(self.keys(prefix)):
+            self.delete(key)
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """List a prefix."""
+        return iter(sorted(key for key in list(self.objects) if key.startswith(prefix) and key > after))
 
 
 def make_gallery(name: str = "staff", gallery_id: str = "a1" * 16) -> Gallery:
@@ -124,8 +169,15 @@ def make_call(method: str, request_id: str, fingerprint: str = "payload") -> Cal
 async def enrol(records: StoredRecords, gallery: Gallery, *encounters: Encounter) -> None:
     """Commit encounters under their claims."""
     for encounter in encounters:
-        await records.claim(gallery, encounter.encounter_id, make_call("Enroll", encounter.request_id))
+        await records.claim(
+            gallery, encounter.subject_id, encounter.encounter_id, make_call("Enroll", encounter.request_id)
+        )
         await records.commit(gallery, encounter, [b"photograph", None])
+
+
+async def compact(records: StoredRecords, gallery: Gallery) -> None:
+    """Compact, with nobody else about."""
+    await records.compact(gallery, SubjectLocks().hold)
 
 
 async def load(records: StoredRecords, gallery: Gallery) -> list[Encounter]:

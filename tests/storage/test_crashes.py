@@ -41,7 +41,7 @@ async def opened(store: ObjectStore) -> AsyncIterator[StoredRecords]:
 async def enrol(records: StoredRecords, encounter: Encounter) -> Claim:
     """Do what an enrolment does, its retry included."""
     call = make_call("Enroll", encounter.request_id)
-    claim = await records.claim(GALLERY, encounter.encounter_id, call)
+    claim = await records.claim(GALLERY, encounter.subject_id, encounter.encounter_id, call)
     subject = await records.subject(GALLERY, encounter.subject_id)
     if encounter.encounter_id not in ids(subject.encounters if subject else ()):
         await records.commit(GALLERY, encounter, [b"photograph", None])
@@ -158,7 +158,9 @@ async def test_a_replacement_shows_the_old_or_the_new(make: Make) -> None:
 
 async def enrol_again(records: StoredRecords, encounter: Encounter) -> Claim:
     """Return what the retry of an enrolment is told."""
-    return await records.claim(GALLERY, encounter.encounter_id, make_call("Enroll", encounter.request_id))
+    return await records.claim(
+        GALLERY, encounter.subject_id, encounter.encounter_id, make_call("Enroll", encounter.request_id)
+    )
 
 
 async def test_a_deletion_is_done_or_not_begun(make: Make) -> None:
@@ -227,7 +229,9 @@ async def test_a_start_that_is_broken_off_is_taken_up_by_the_next(make: Make) ->
     async def prepare(records: StoredRecords) -> None:
         await records.create_gallery(GALLERY, CREATE)
         for one in (*encounters, lone):
-            await records.claim(GALLERY, one.encounter_id, make_call("Enroll", one.request_id))
+            await records.claim(
+                GALLERY, one.subject_id, one.encounter_id, make_call("Enroll", one.request_id)
+            )
             await records.commit(GALLERY, one, [b"photograph", None])
         await records.bury(GALLERY, Tombstone(tuple(ids([encounters[2], lone])), 50), DELETE)
 

@@ -31,10 +31,10 @@ async def page_through(records: StoredRecords, gallery: Gallery, limit: int) -> 
 
 async def test_a_claim_knows_its_call_again(records: StoredRecords, gallery: Gallery) -> None:
     """The first claim is new, the same one is seen, and another payload is refused."""
-    assert await records.claim(gallery, "e1", ENROLL) is Claim.NEW
-    assert await records.claim(gallery, "e1", ENROLL) is Claim.SEEN
+    assert await records.claim(gallery, "jane", "e1", ENROLL) is Claim.NEW
+    assert await records.claim(gallery, "jane", "e1", ENROLL) is Claim.SEEN
     with pytest.raises(RequestIdReused):
-        await records.claim(gallery, "e1", make_call("Enroll", "r1", "another"))
+        await records.claim(gallery, "jane", "e1", make_call("Enroll", "r1", "another"))
 
 
 async def test_an_encounter_is_read_as_it_was_committed(records: StoredRecords, gallery: Gallery) -> None:
@@ -136,7 +136,8 @@ async def test_the_last_encounter_takes_its_subject_along(
     assert await records.subject(gallery, "jane") is None
     assert not any("/subjects/" in key for key in store.keys(""))
     assert (
-        await records.claim(gallery, two.encounter_id, make_call("Enroll", two.request_id)) is Claim.DELETED
+        await records.claim(gallery, "jane", two.encounter_id, make_call("Enroll", two.request_id))
+        is Claim.DELETED
     )
 
 

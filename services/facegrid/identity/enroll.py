@@ -106,7 +106,7 @@ class Enroll:
             if encounter is None:
                 _check_mode(claim, mode, subject, subject_id)
                 _check_samples(gallery, extractions)
-                await self._records.claim(gallery, encounter_id, call)
+                await self._records.claim(gallery, subject_id, encounter_id, call)
                 replaced = subject.encounters if subject and mode is EnrollMode.REPLACE else ()
                 encounter = Encounter(
                     encounter_id=encounter_id,

@@ -1,6 +1,7 @@
 """What the use cases need from the world. Adapters fit these by shape and inherit nothing."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Protocol
 
@@ -15,6 +16,8 @@ from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, To
 from facegrid.domain.matching import Hit
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
+
+Hold = Callable[[Gallery, str], AbstractAsyncContextManager[None]]  # keeps writers away from a subject
 
 
 class Packs(Protocol):
@@ -109,7 +112,7 @@ class Records(Protocol):
         """Say what an earlier call with this request id left. Raises RequestIdReused."""
         ...
 
-    async def claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
+    async def claim(self, gallery: Gallery, subject_id: str, encounter_id: str, call: Call) -> Claim:
         """Bind a request id to its payload and encounter before anything else is written.
 
         Raises RequestIdReused.
@@ -153,6 +156,17 @@ class Records(Protocol):
         """Yield the rows of all active encounters in batches, after finishing what a crash left half done.
 
         Beside them stands the latest revision that first shows one of them.
+        """
+        ...
+
+    def due(self, loose: int) -> list[Gallery]:
+        """Return the galleries in which so many changes wait to be compacted."""
+        ...
+
+    async def compact(self, gallery: Gallery, hold: Hold) -> None:
+        """Bring changes into the form that is read fast, beside other calls.
+
+        It holds a subject while it moves its records. Of one gallery, one compaction runs at a time.
         """
         ...
 

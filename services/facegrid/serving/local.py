@@ -13,6 +13,7 @@ import structlog
 from facegrid.domain.errors import ConfigurationError
 from facegrid.gateway.server import GatewayServer
 from facegrid.serving.stores import open_store
+from facegrid.serving.upkeep import upkeep
 from facegrid.serving.wiring import build_application
 from facegrid.settings import Settings
 from facegrid.storage.files import FolderLock
@@ -86,6 +87,7 @@ async def _running(settings: Settings, listen: str) -> AsyncIterator[str]:
         application = stack.enter_context(closing(build_application(settings, store)))
         await application.recover()
         address = await _listen(application.server, listen)
+        await stack.enter_async_context(upkeep(application.compact))
         stack.push_async_callback(application.server.stop, settings.drain_s)
         store.announce(address)
         await application.load()

@@ -13,6 +13,7 @@ from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
+from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
 from facegrid.identity.enroll import Enroll
 from facegrid.identity.extract import Extract
@@ -46,6 +47,7 @@ class Application:
     engine: VisionEngine
     records: StoredRecords
     index: Index
+    compact: Compact
     default_pack: str
 
     async def recover(self) -> None:
@@ -128,7 +130,8 @@ def build_application(settings: Settings, store: OpenStore) -> Application:
         ),
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
-    return Application(server, galleries, engine, records, index, settings.pack)
+    compact = Compact(galleries, records, projection, locks, settings.compact_after)
+    return Application(server, galleries, engine, records, index, compact, settings.pack)
 
 
 def _allowed(names: str) -> list[Attribute]:

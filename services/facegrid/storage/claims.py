@@ -27,15 +27,16 @@ class Claims:
     def find(self, key: str, call: Call) -> StoredClaim | None:
         """Return the claim of an earlier try of this call. Raises RequestIdReused."""
         try:
-            fingerprint, claim = read(self._store, key, _parse)
+            fingerprint, claim = read(self._store, key, parse_claim)
         except ObjectMissing:
             return None
         check_fingerprint(fingerprint, call)
         return claim
 
-    def make(self, key: str, call: Call, made: str) -> StoredClaim | None:
+    def make(self, key: str, call: Call, made: str, **more: str) -> StoredClaim | None:
         """Bind the call to what it is to make, or return the earlier try's claim. Raises RequestIdReused."""
         form = {
+            **more,
             "made": made,
             "method": call.method,
             "fingerprint": call.fingerprint,
@@ -44,14 +45,14 @@ class Claims:
         }
         return None if self._store.put_if_absent(key, to_json(form)) else self.find(key, call)
 
-    def mark_deleted(self, key: str) -> None:
+    def mark_deleted(self, key: str, **more: str) -> None:
         """Let the claim say that what it made was deleted, so that no retry makes it again."""
         try:
             form = read(self._store, key, dict)
         except ObjectMissing:
             return
         if form.get("state") != "deleted":
-            self._store.put(key, to_json({**form, "state": "deleted"}))
+            self._store.put(key, to_json({**form, **more, "state": "deleted"}))
 
 
 def check_fingerprint(fingerprint: str, call: Call) -> None:
@@ -62,5 +63,6 @@ def check_fingerprint(fingerprint: str, call: Call) -> None:
         )
 
 
-def _parse(form: Form) -> tuple[str, StoredClaim]:
+def parse_claim(form: Form) -> tuple[str, StoredClaim]:
+    """Return the fingerprint of a claim's payload, and the claim."""
     return form["fingerprint"], StoredClaim(form["made"], form["state"] == "deleted")

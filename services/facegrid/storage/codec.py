@@ -28,7 +28,11 @@ def to_json(form: Form) -> bytes:
 
 def read(store: ObjectStore, key: str, parse: Callable[[Form], T]) -> T:
     """Read and parse one record. Raises ObjectMissing and UnreadableObject."""
-    data = store.get(key)
+    return decode(key, store.get(key), parse)
+
+
+def decode(key: str, data: bytes, parse: Callable[[Form], T]) -> T:
+    """Parse a record that the object of a key holds. Raises UnreadableObject."""
     try:
         form = json.loads(data)
         if form["schema_version"] != _SCHEMA_VERSION:
@@ -116,6 +120,22 @@ def with_vectors(encounter: Encounter, vectors: Sequence[Floats]) -> Encounter:
         for sample, vector in zip(encounter.samples, vectors, strict=True)
     )
     return replace(encounter, samples=tuple(samples))
+
+
+def subject_form(first: Encounter) -> dict[str, Any]:
+    """Return the form of a subject whose first encounter this is."""
+    return {
+        "subject_id": first.subject_id,
+        "status": "active",
+        "created": first.created.isoformat(),
+        "request_id": first.request_id,
+        "actor": first.actor,
+    }
+
+
+def parse_subject(form: Form) -> tuple[str, datetime]:
+    """Return a subject's id and the time at which it was made."""
+    return form["subject_id"], datetime.fromisoformat(form["created"])
 
 
 def _threshold_form(threshold: Threshold) -> dict[str, Any]:

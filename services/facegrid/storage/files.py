@@ -96,6 +96,15 @@ class LocalObjectStore:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise ObjectMissing(key) from None
 
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return part of an object, less where it ends before. Raises ObjectMissing."""
+        try:
+            with self._path(key).open("rb") as file:
+                file.seek(start)
+                return file.read(length)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise ObjectMissing(key) from None
+
     def put(self, key: str, data: bytes) -> None:
         """Write an object, over one that is there."""
         with self._written(data) as source:

@@ -52,17 +52,31 @@ class GalleryLayout:
         """The prefix of all tombstones."""
         return f"{gallery_prefix(self.gallery.gallery_id)}tombstones/"
 
+    @property
+    def claims(self) -> str:
+        """The prefix of the claims of all enrolments."""
+        return f"{gallery_prefix(self.gallery.gallery_id)}requests/"
+
+    @property
+    def segments(self) -> str:
+        """The prefix of the compacted records of the gallery's template version."""
+        return f"{gallery_prefix(self.gallery.gallery_id)}segments/{self.gallery.template_version}/"
+
     def subject(self, subject_id: str) -> str:
         """Return the prefix of a subject's objects."""
-        return f"{self.subjects}{self._hash(subject_id)}/"
+        return f"{self.subjects}{self.sid(subject_id)}/"
+
+    def sid(self, subject_id: str) -> str:
+        """Return the keyed hash under which a subject stands."""
+        return self._hash(subject_id)
 
     def claim(self, encounter_id: str) -> str:
         """Return the key of the claim of an enrolment."""
-        return f"{gallery_prefix(self.gallery.gallery_id)}requests/{encounter_id}.json"
+        return f"{self.claims}{encounter_id}.json"
 
-    def tombstone(self, call: Call) -> str:
-        """Return the key of the tombstone that a call writes."""
-        return f"{self.tombstones}{self._hash(f'{call.method}|{call.request_id}')}.json"
+    def deletion(self, call: Call) -> str:
+        """Return the name of the tombstone that a call writes."""
+        return self._hash(f"{call.method}|{call.request_id}")
 
     def _hash(self, text: str) -> str:
         return hmac.new(self.gallery.key, text.encode(), hashlib.sha256).hexdigest()[:_HASH_DIGITS]

@@ -29,6 +29,10 @@ class ObjectStore(Protocol):
         """Return an object. Raises ObjectMissing."""
         ...
 
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return part of an object, less where it ends before. Raises ObjectMissing."""
+        ...
+
     def put(self, key: str, data: bytes) -> None:
         """Write an object, over one that is there."""
         ...

@@ -3,20 +3,24 @@
 import asyncio
 import errno
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import StorageFull, StoreUnavailable
 from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, index_rows
-from facegrid.identity.ports import Claim
+from facegrid.identity.ports import Claim, Hold
+from facegrid.storage.folders import SubjectFolder
 from facegrid.storage.galleries import StoredGalleries
 from facegrid.storage.layout import NAMES
 from facegrid.storage.objects import ObjectStore
-from facegrid.storage.subjects import StoredSubjects, SubjectFolder
+from facegrid.storage.subjects import StoredSubjects
+
+if TYPE_CHECKING:
+    from facegrid.storage.bulk import Columns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -82,12 +86,12 @@ class StoredRecords:
     async def find_claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
         """Say what an earlier call with this request id left. Raises RequestIdReused."""
         subjects = await self._of(gallery)
-        return await self._run(subjects.find_claim, encounter_id, call)
+        return await self._run(subjects.claims.find, encounter_id, call)
 
-    async def claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
+    async def claim(self, gallery: Gallery, subject_id: str, encounter_id: str, call: Call) -> Claim:
         """Bind a request id to its payload and encounter. Raises RequestIdReused."""
         subjects = await self._of(gallery)
-        return await self._run(subjects.claim, encounter_id, call)
+        return await self._run(subjects.claims.make, subject_id, encounter_id, call)
 
     async def commit(
         self, gallery: Gallery, encounter: Encounter, photographs: Sequence[bytes | None]
@@ -135,34 +139,88 @@ class StoredRecords:
             subjects = await self._of(gallery)
             await self._run(lambda: subjects.tidy(subjects.folder(subject_id), encounter_ids))
 
-    async def rows(self, gallery: Gallery) -> AsyncIterator[tuple[IndexRows, int]]:
-        """Yield the rows of all active encounters and the latest revision among them."""
-        async for batch in self.encounters(gallery):
-            yield index_rows(batch), max(encounter.revision for encounter in batch)
-
     async def encounters(self, gallery: Gallery) -> AsyncIterator[list[Encounter]]:
         """Yield all active encounters in batches of some 500, each subject tidied before it is read.
 
         Nothing may write to the gallery until the last batch.
         """
         subjects = await self._of(gallery)
-        folders = subjects.folders()
+        async for loaded in self._loose(subjects):
+            yield loaded
+        for segment in subjects.segments.view.segments:
+            found = await self._run(subjects.segments.encounters, segment)
+            while batch := await self._take(found, _BATCH):
+                yield batch
+        subjects.loaded = True
+
+    async def rows(self, gallery: Gallery) -> AsyncIterator[tuple[IndexRows, int]]:
+        """Yield the index rows of all active encounters, as `encounters` does, each with a revision.
+
+        It is the latest that first shows one of them.
+        """
+        subjects = await self._of(gallery)
+        async for loaded in self._loose(subjects):
+            yield index_rows(loaded), max(encounter.revision for encounter in loaded)
+        for segment in subjects.segments.view.segments:
+            yield await self._run(segment.index_rows, gallery.dimension)
+        subjects.loaded = True
+
+    async def _loose(self, subjects: StoredSubjects) -> AsyncIterator[list[Encounter]]:
+        """Yield the encounters that are objects; none is due for compaction until all has been read."""
+        subjects.loaded = False
+        async with subjects.compacting:
+            pass
+        compacted = bool(subjects.segments.view.manifest.number)
+        ids = await self._run(subjects.claims.stored) if compacted else []
+        reads = [partial(subjects.claims.forms, part) for part in _slices(ids, _BATCH)]
+        claims = {one: form for read in await self._all(reads) for one, form in read.items()}
+        folders = await self._run(subjects.touched, claims)
         batch: list[Encounter] = []
         while chunk := await self._take(folders, _BATCH):
-            slices = [
-                chunk[start : start + _SUBJECTS_A_CALL] for start in range(0, len(chunk), _SUBJECTS_A_CALL)
-            ]
-            for loaded in await self._all([partial(subjects.load, part) for part in slices]):
+            parts = [partial(subjects.load, part) for part in _slices(chunk, _SUBJECTS_A_CALL)]
+            for loaded in await self._all(parts):
                 batch += loaded
             while len(batch) >= _BATCH:
                 yield batch[:_BATCH]
                 del batch[:_BATCH]
         if batch:
             yield batch
+        await self._run(subjects.settle, claims)
 
     async def last_revision(self, gallery: Gallery) -> int:
         """Return the highest revision of a tombstone; 0 where there is none."""
         return (await self._of(gallery)).last_revision
+
+    async def import_templates(
+        self, gallery: Gallery, call: Call, revision: int, batches: "Iterable[Columns]"
+    ) -> None:
+        """Add an encounter of one sample for each template, all of them at once; no index learns of them."""
+        from facegrid.storage.bulk import write_columns  # noqa: PLC0415  # pyarrow takes long to import
+
+        await self._run(write_columns, await self._of(gallery), call, revision, batches)
+
+    def due(self, loose: int) -> list[Gallery]:
+        """Return the loaded galleries with some number of changes that are not compacted."""
+        return [one.gallery for one in [*self._subjects.values()] if one.loaded and one.loose >= loose]
+
+    async def compact(self, gallery: Gallery, hold: Hold) -> None:
+        """Make segments of small objects, and erase what is hidden in them.
+
+        `hold` keeps other writers away from a subject for a moment; one compaction a gallery at a time.
+        """
+        from facegrid.storage.compaction import Compaction  # noqa: PLC0415  # pyarrow takes long to import
+
+        subjects = await self._of(gallery)
+        async with subjects.compacting:
+            compaction = await self._run(Compaction, self._store, subjects)
+            for subject_id in compaction.subject_ids:
+                async with hold(gallery, subject_id):
+                    await self._run(compaction.fold, subject_id)
+            if await self._run(compaction.publish):
+                for subject_id in compaction.subject_ids:
+                    async with hold(gallery, subject_id):
+                        await self._run(compaction.tidy, subject_id)
+                await self._run(compaction.finish)
 
     async def _of(self, gallery: Gallery) -> StoredSubjects:
         if opened := self._subjects.get(gallery.gallery_id):
@@ -175,8 +233,8 @@ class StoredRecords:
                 self._subjects[gallery.gallery_id] = StoredSubjects(self._store, gallery)
             return self._subjects[gallery.gallery_id]
 
-    async def _take(self, folders: Iterator[SubjectFolder], count: int) -> list[SubjectFolder]:
-        return await self._run(lambda: list(islice(folders, count)))
+    async def _take(self, found: Iterator[T], count: int) -> list[T]:
+        return await self._run(lambda: list(islice(found, count)))
 
     async def _all(self, calls: Sequence[Callable[[], T]]) -> list[T]:
         """Run calls at once; wait for each of them, so that none goes on after an error is raised."""
@@ -193,6 +251,10 @@ class StoredRecords:
             if error.errno in _FULL:
                 raise StorageFull("the object store is full; its operator must make room") from error
             raise StoreUnavailable("the object store does not answer; retry later") from error
+
+
+def _slices(found: Sequence[T], length: int) -> list[Sequence[T]]:
+    return [found[start : start + length] for start in range(0, len(found), length)]
 
 
 def _value(result: T | BaseException) -> T:

@@ -60,10 +60,21 @@ class S3ObjectStore:
     def get(self, key: str) -> bytes:
         """Return an object. Raises ObjectMissing, and UnreadableObject where it is not what was written."""
         with s3_errors(self._name):
+            for _ in range(2):  # it may be torn on its way alone
+                data, digest = _again(partial(self._read, key))
+                if digest in {None, hashlib.sha256(data).hexdigest()}:
+                    return data
+        raise UnreadableObject(f"the object {key} is damaged; restore it from a backup")
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return part of an object, less where it ends before. Raises ObjectMissing."""
+        with s3_errors(self._name):
             try:
-                return self._read(key)
-            except (ProtocolError, ReadTimeoutError, UnreadableObject):  # short, stalled or torn on its way
-                return self._read(key)
+                return _again(partial(self._read, key, start, length))[0] if length else b""
+            except S3Error as error:
+                if error.code != "InvalidRange":  # the object ends before
+                    raise
+                return b""
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object, over one that is there; a large one in parts."""
@@ -108,23 +119,24 @@ class S3ObjectStore:
             )
             return [entry.object_name.removeprefix(self._prefix) for entry in islice(found, _PAGE)]
 
-    def _read(self, key: str) -> bytes:
+    def _read(self, key: str, start: int = 0, length: int = 0) -> tuple[bytes, str | None]:
+        """Return an object or part of it, and the digest of the whole where one was written beside it."""
         try:
             answer = self._client.get_object(
-                bucket_name=self._bucket, object_name=self._prefix + check_key(key)
+                bucket_name=self._bucket,
+                object_name=self._prefix + check_key(key),
+                offset=start,
+                length=length,
             )
         except S3Error as error:
             if error.code in _ABSENT:
                 raise ObjectMissing(key) from None
             raise
         try:
-            data = answer.read()
+            return answer.read(), answer.headers.get(_DIGEST_HEADER)
         finally:
             answer.close()
             answer.release_conn()
-        if answer.headers.get(_DIGEST_HEADER) not in {None, hashlib.sha256(data).hexdigest()}:
-            raise UnreadableObject(f"the object {key} is damaged; restore it from a backup")
-        return data
 
     def _put(self, key: str, data: bytes) -> None:
         self._client.put_object(
@@ -152,9 +164,17 @@ class S3ObjectStore:
 
     def _holds(self, key: str, data: bytes) -> bool:
         try:
-            return self._read(key) == data
+            return self._read(key)[0] == data
         except ObjectMissing:
             return False
+
+
+def _again(read: Callable[[], T]) -> T:
+    """Read once more where the answer was short or stalled on its way."""
+    try:
+        return read()
+    except (ProtocolError, ReadTimeoutError):
+        return read()
 
 
 def _despite_races(write: Callable[[], T]) -> T:

@@ -1,75 +1,70 @@
 """Subjects of record: which of a subject's objects count, and the removal of those that no longer do."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
+from heapq import merge
 from itertools import groupby
+from operator import attrgetter, itemgetter
 
 import numpy as np
 
 from facegrid.domain.calls import Call
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import Encounter, Gallery, Subject, Tombstone
-from facegrid.identity.ports import Claim
-from facegrid.storage.claims import Claims, StoredClaim, check_fingerprint
-from facegrid.storage.codec import Form, encounter_form, parse_encounter, read, to_json, with_vectors
+from facegrid.storage.codec import (
+    Form,
+    encounter_form,
+    parse_encounter,
+    parse_subject,
+    read,
+    subject_form,
+    to_json,
+    with_vectors,
+)
+from facegrid.storage.enrolments import EnrolmentClaims
+from facegrid.storage.folders import SubjectFolder, subject_folder
 from facegrid.storage.layout import PAST_ALL, GalleryLayout, encounter_prefix, mark_key
 from facegrid.storage.objects import ObjectMissing, ObjectStore, UnreadableObject
-
-
-@dataclass(frozen=True, slots=True)
-class SubjectFolder:
-    """The prefix of one subject, and the ids that encounters below it have, committed or not."""
-
-    prefix: str
-    committed: frozenset[str]
-    unfinished: frozenset[str]
-
-    @property
-    def sid(self) -> str:
-        """The keyed hash of the subject's id."""
-        return self.prefix.split("/")[-2]
+from facegrid.storage.segments import Segments
+from facegrid.storage.tombstones import Tombstones
 
 
 class StoredSubjects:
     """The subjects of one gallery; each method blocks.
 
     An encounter is there from the moment its mark is, and until a tombstone or the mark of another
-    encounter of its subject names it. All other objects of a subject are what is left to write or to remove.
+    encounter of its subject names it; a row of a segment is a mark with all that belongs to it. All other
+    objects of a subject are what is left to write or to remove.
+
+    `loose` counts what a compaction would take up; `folding` are encounters that one is about to make rows;
+    `compacting` is held by one, which only a gallery that is `loaded` is due for; `unsettled` are encounters
+    whose removal may not be complete.
     """
 
     def __init__(self, store: ObjectStore, gallery: Gallery) -> None:
-        """Read the gallery's tombstones."""
-        self._store, self._claims = store, Claims(store)
-        self._gallery, self._layout = gallery, GalleryLayout(gallery)
-        self._buried: set[str] = set()
-        self.last_revision = 0
-        for key in store.keys(self._layout.tombstones):
-            self._count(read(store, key, _parse_tombstone)[1])
-
-    def find_claim(self, encounter_id: str, call: Call) -> Claim:
-        """Say what an earlier try of a call left. Raises RequestIdReused."""
-        return _state(self._claims.find(self._layout.claim(encounter_id), call))
-
-    def claim(self, encounter_id: str, call: Call) -> Claim:
-        """Bind a call to its encounter. Raises RequestIdReused."""
-        return _state(self._claims.make(self._layout.claim(encounter_id), call, encounter_id))
+        """Open the gallery's segments and read its tombstones."""
+        self._store = store
+        self.gallery, self.layout = gallery, GalleryLayout(gallery)
+        self.segments = Segments(store, self.layout.segments, gallery.template_version, gallery.dimension)
+        self.last_revision = self.segments.view.manifest.last_revision
+        self.loaded, self.loose = False, 0
+        self.compacting = asyncio.Lock()
+        self.folding: set[str] = set()
+        self.unsettled: set[str] = set()
+        self.claims = EnrolmentClaims(store, self.layout, self.segments)
+        self.tombstones = Tombstones(store, self.layout, self.segments)
+        for _, tombstone in self.tombstones.stored():
+            self._count(tombstone)
 
     def sample_writes(
         self, encounter: Encounter, photographs: Sequence[bytes | None]
     ) -> list[Callable[[], object]]:
         """Return the writes that come before an encounter's mark, in any order or at once."""
-        prefix = self._layout.subject(encounter.subject_id)
-        subject = {
-            "subject_id": encounter.subject_id,
-            "status": "active",
-            "created": encounter.created.isoformat(),
-            "request_id": encounter.request_id,
-            "actor": encounter.actor,
-        }
+        prefix = self.layout.subject(encounter.subject_id)
         writes: list[Callable[[], object]] = [
-            partial(self._store.put_if_absent, f"{prefix}subject.json", to_json(subject))
+            partial(self._store.put_if_absent, f"{prefix}subject.json", to_json(subject_form(encounter)))
         ]
         for number, (sample, photograph) in enumerate(zip(encounter.samples, photographs, strict=True)):
             template = _template_key(prefix, encounter.encounter_id, number, sample.template.version)
@@ -81,25 +76,35 @@ class StoredSubjects:
 
     def discard(self, encounter: Encounter) -> None:
         """Remove what was written of an encounter that has no mark."""
-        prefix = self._layout.subject(encounter.subject_id)
+        prefix = self.layout.subject(encounter.subject_id)
         self._store.delete_prefix(encounter_prefix(prefix, encounter.encounter_id))
 
     def mark(self, encounter: Encounter) -> None:
         """Commit an encounter whose other objects are written."""
-        key = mark_key(self._layout.subject(encounter.subject_id), encounter.encounter_id)
+        key = mark_key(self.layout.subject(encounter.subject_id), encounter.encounter_id)
         self._store.put(key, to_json(encounter_form(encounter)))
+        self.loose += 1
 
     def folders(self, after: str = "") -> Iterator[SubjectFolder]:
-        """Yield the subjects' folders, lazily, in the order of their hashes."""
-        prefix = self._layout.subjects
+        """Yield the subjects' folders, those of rows alone included, lazily, in the order of their hashes."""
+        by_sid = attrgetter("sid")
+        rows = (
+            subject_folder(f"{self.layout.subjects}{sid}/", iter(())) for sid in self.segments.sids(after)
+        )
+        for _, same in groupby(merge(self.stored_folders(after), rows, key=by_sid), by_sid):
+            yield next(same)
+
+    def stored_folders(self, after: str = "") -> Iterator[SubjectFolder]:
+        """Yield the folders of subjects with objects of their own, lazily, in the order of their hashes."""
+        prefix = self.layout.subjects
         keys = self._store.keys(prefix, f"{prefix}{after}{PAST_ALL}" if after else "")
         for sid, group in groupby(keys, key=lambda key: key[len(prefix) :].partition("/")[0]):
-            yield _folder(f"{prefix}{sid}/", group)
+            yield subject_folder(f"{prefix}{sid}/", group)
 
     def folder(self, subject_id: str) -> SubjectFolder:
         """Return a subject's folder, which may be empty."""
-        prefix = self._layout.subject(subject_id)
-        return _folder(prefix, self._store.keys(prefix))
+        prefix = self.layout.subject(subject_id)
+        return subject_folder(prefix, self._store.keys(prefix))
 
     def describe(self, folder: SubjectFolder, *, with_encounters: bool) -> Subject | None:
         """Return a subject; None where no encounter of it is active.
@@ -111,84 +116,141 @@ class StoredSubjects:
             try:
                 return self._describe(folder, with_encounters=with_encounters)
             except ObjectMissing:
-                folder = _folder(folder.prefix, self._store.keys(folder.prefix))
+                folder = subject_folder(folder.prefix, self._store.keys(folder.prefix))
 
     def _describe(self, folder: SubjectFolder, *, with_encounters: bool) -> Subject | None:
-        try:
-            head = read(self._store, f"{folder.prefix}subject.json", _parse_subject)
-        except ObjectMissing:
-            head = None
+        head = self._head(folder)  # before the marks, since it goes after them
         marked = self._marked(folder)
         gone = self._gone(marked)
+        heads, rows = self.segments.subject(folder.sid, with_encounters=with_encounters)
+        rows = [one for one in rows if one.encounter_id not in gone]
+        gone.update(one.encounter_id for one in rows)
         active = [one for one in marked if one.encounter_id not in gone]
-        if not active:
+        if not active and not rows:
             return None
-        if head is None:
+        if active and head is None:
             raise _missing(f"{folder.prefix}subject.json")
-        filled = self._fill(folder, active) if with_encounters else ()
-        return Subject(*head, tuple(sorted(filled, key=lambda one: (one.created, one.revision))))
+        subject_id, created = min([*heads, *([head] if head else [])], key=itemgetter(1))
+        filled = [*rows, *self.fill(folder, active)] if with_encounters else ()
+        return Subject(
+            subject_id, created, tuple(sorted(filled, key=lambda one: (one.created, one.revision)))
+        )
+
+    def _head(self, folder: SubjectFolder) -> tuple[str, datetime] | None:
+        try:
+            return (
+                read(self._store, f"{folder.prefix}subject.json", parse_subject) if folder.committed else None
+            )
+        except ObjectMissing:
+            return None
+
+    def touched(self, claims: Mapping[str, Form]) -> Iterator[SubjectFolder]:
+        """Yield the folders of all subjects with records of their own or something left to remove.
+
+        Photographs stay where they are when records are compacted, and there may be millions of them: so
+        the claims, which go with the compaction, say where to look.
+        """
+        live = [form for form in claims.values() if form["state"] != "deleted"]
+        if not self.segments.view.manifest.number or not all("sid" in form for form in live):
+            return self.stored_folders()
+        rows = {sid for one in [*self.segments.erased] if (sid := self.segments.sid(one))}
+        sids = sorted(rows | {form["sid"] for form in claims.values() if "sid" in form})
+        prefixes = (f"{self.layout.subjects}{sid}/" for sid in sids)
+        return (subject_folder(prefix, self._store.keys(prefix)) for prefix in prefixes)
+
+    def settle(self, claims: Iterable[str]) -> None:
+        """When all is loaded: nothing is left half done, so claims of encounters that have rows may go."""
+        for encounter_id in claims:
+            if encounter_id in self.segments:
+                self.claims.remove(encounter_id)
+        self.unsettled.clear()
+
+    def head_form(self, folder: SubjectFolder) -> Form:
+        """Return the form of a subject with encounters that are objects."""
+        key = f"{folder.prefix}subject.json"
+        try:
+            return read(self._store, key, dict)
+        except ObjectMissing:
+            raise _missing(key) from None
 
     def load(self, folders: Sequence[SubjectFolder]) -> list[Encounter]:
-        """Finish what a crash left half done in some folders and return their active encounters."""
-        return [one for folder in folders for one in self._fill(folder, self.tidy(folder))]
+        """Finish what a crash left half done in some folders and return the active encounters in them."""
+        loaded = [one for folder in folders for one in self.fill(folder, self.tidy(folder))]
+        self.loose += len(loaded)
+        return loaded
 
     def tidy(self, folder: SubjectFolder, doomed: Collection[str] = ()) -> list[Encounter]:
-        """Remove what does not count, the doomed among it, and return the active encounters, unfilled."""
+        """Remove what does not count, the doomed among it, and return the active encounters, unfilled.
+
+        Objects of an encounter that has a row go, save its photographs.
+        """
         marked = self._marked(folder)
         gone = {*doomed, *self._gone(marked)}
+        self._bury_rows(gone)
         active = [one for one in marked if one.encounter_id not in gone]
         replaced_first = [one.encounter_id for one in marked if one.encounter_id in gone]
-        for encounter_id in (*replaced_first, *(folder.unfinished & gone)):
-            self._claims.mark_deleted(self._layout.claim(encounter_id))
+        left = (folder.committed | folder.unfinished) - {one.encounter_id for one in marked}
+        for encounter_id in (*replaced_first, *(left & gone)):
+            self.claims.mark_deleted(encounter_id, folder.sid)
             self._store.delete(mark_key(folder.prefix, encounter_id))
             self._store.delete_prefix(encounter_prefix(folder.prefix, encounter_id))
-        for encounter_id in folder.unfinished - gone:
-            self._store.delete_prefix(encounter_prefix(folder.prefix, encounter_id))
-        if not active:
+        for encounter_id in left - gone:
+            self._strip(folder, encounter_id)
+        if not active and self.segments.has_subject(folder.sid):
+            self._store.delete(f"{folder.prefix}subject.json")
+        elif not active:
             self._store.delete_prefix(folder.prefix)
+        self.unsettled -= gone
         return active
+
+    def _strip(self, folder: SubjectFolder, encounter_id: str) -> None:
+        """Remove what is no part of an encounter; its mark, the last of its keys, says that there is more."""
+        prefix = encounter_prefix(folder.prefix, encounter_id)
+        if not self.segments.shows(encounter_id):
+            self._store.delete_prefix(prefix)
+        elif encounter_id in folder.committed:
+            for key in [key for key in self._store.keys(prefix) if not key.endswith("/source")]:
+                self._store.delete(key)
+
+    def _bury_rows(self, gone: set[str]) -> None:
+        """Write a tombstone for each row that no deletion has one for: what replaced it may go before it."""
+        for encounter_id in gone - self.segments.erased:
+            if encounter_id in self.folding or self.segments.sid(encounter_id):
+                self.tombstones.write_for_row(encounter_id)
+                self._count(Tombstone((encounter_id,), 0))
 
     def tombstone(self, call: Call) -> Tombstone | None:
         """Return the tombstone of an earlier try of this call. Raises RequestIdReused."""
-        try:
-            fingerprint, tombstone = read(self._store, self._layout.tombstone(call), _parse_tombstone)
-        except ObjectMissing:
-            return None
-        check_fingerprint(fingerprint, call)
-        return tombstone
+        return self.tombstones.find(call)
 
     def bury(self, tombstone: Tombstone, call: Call) -> None:
         """Write a tombstone. Raises RequestIdReused."""
-        form = {
-            "encounter_ids": list(tombstone.encounter_ids),
-            "revision": tombstone.revision,
-            "fingerprint": call.fingerprint,
-            "time": datetime.now(UTC).isoformat(),
-            "request_id": call.request_id,
-            "actor": call.end_user,
-        }
-        if not self._store.put_if_absent(self._layout.tombstone(call), to_json(form)):
+        if not self.tombstones.write(tombstone, call):
             tombstone = self.tombstone(call) or tombstone
         self._count(tombstone)
 
     def _count(self, tombstone: Tombstone) -> None:
-        self._buried.update(tombstone.encounter_ids)
+        self.segments.erase(tombstone.encounter_ids)
+        self.unsettled.update(tombstone.encounter_ids)
+        self.loose += 1
         self.last_revision = max(self.last_revision, tombstone.revision)
 
     def _marked(self, folder: SubjectFolder) -> list[Encounter]:
-        """Return all encounters that have a mark, in the order of their commits."""
-        found = [self._read_mark(folder, encounter_id) for encounter_id in folder.committed]
+        """Return all encounters that have a mark and no row, in the order of their commits."""
+        ids = (one for one in folder.committed if one not in self.segments)
+        found = [self._read_mark(folder, encounter_id) for encounter_id in ids]
         return sorted(found, key=lambda one: one.revision)
 
     def _read_mark(self, folder: SubjectFolder, encounter_id: str) -> Encounter:
-        parse = partial(parse_encounter, version=self._gallery.template_version)
+        parse = partial(parse_encounter, version=self.gallery.template_version)
         return read(self._store, mark_key(folder.prefix, encounter_id), parse)
 
     def _gone(self, marked: Sequence[Encounter]) -> set[str]:
         replaced = {encounter_id for one in marked for encounter_id in one.replaces}
-        return replaced | {one.encounter_id for one in marked if one.encounter_id in self._buried}
+        return replaced | {one.encounter_id for one in marked if one.encounter_id in self.segments.erased}
 
-    def _fill(self, folder: SubjectFolder, encounters: Sequence[Encounter]) -> list[Encounter]:
+    def fill(self, folder: SubjectFolder, encounters: Sequence[Encounter]) -> list[Encounter]:
+        """Read the templates of encounters."""
         return [self._with_templates(folder, one) for one in encounters]
 
     def _with_templates(self, folder: SubjectFolder, encounter: Encounter) -> Encounter:
@@ -199,42 +261,21 @@ class StoredSubjects:
         try:
             return with_vectors(encounter, [self._vector(key) for key in keys])
         except ObjectMissing as missing:
+            if encounter.encounter_id in self.segments:
+                raise  # it became a row meanwhile
             self._read_mark(folder, encounter.encounter_id)  # raises where the encounter was erased meanwhile
             raise _missing(str(missing)) from None
 
     def _vector(self, key: str) -> Floats:
         data = self._store.get(key)
-        if len(data) != 4 * self._gallery.dimension:
+        if len(data) != 4 * self.gallery.dimension:
             raise UnreadableObject(f"the object {key} is damaged; restore it from a backup")
         return np.frombuffer(data, "<f4").astype(np.float32)
-
-
-def _state(claim: StoredClaim | None) -> Claim:
-    if claim is None:
-        return Claim.NEW
-    return Claim.DELETED if claim.deleted else Claim.SEEN
 
 
 def _missing(key: str) -> UnreadableObject:
     return UnreadableObject(f"the object {key} is missing; restore it from a backup")
 
 
-def _folder(prefix: str, keys: Iterator[str]) -> SubjectFolder:
-    paths = [
-        key.removeprefix(f"{prefix}encounters/") for key in keys if key.startswith(f"{prefix}encounters/")
-    ]
-    committed = {path.partition("/")[0] for path in paths if path.endswith("/encounter.json")}
-    present = {path.partition("/")[0] for path in paths}
-    return SubjectFolder(prefix, frozenset(committed), frozenset(present - committed))
-
-
 def _template_key(subject: str, encounter_id: str, number: int, version: str) -> str:
     return f"{encounter_prefix(subject, encounter_id)}{number}/templates/{version}"
-
-
-def _parse_subject(form: Form) -> tuple[str, datetime]:
-    return form["subject_id"], datetime.fromisoformat(form["created"])
-
-
-def _parse_tombstone(form: Form) -> tuple[str, Tombstone]:
-    return form["fingerprint"], Tombstone(tuple(form["encounter_ids"]), form["revision"])

@@ -1,0 +1,36 @@
+"""Compaction: what changed in the records is brought, beside other calls, into the form that is read fast."""
+
+from facegrid.domain.errors import ConfigurationError, FacegridError
+from facegrid.identity.galleries import Galleries
+from facegrid.identity.ports import Records
+from facegrid.identity.projection import Projection
+from facegrid.identity.subjects import SubjectLocks
+
+
+class Compact:
+    """Compacts the galleries in which enough has changed."""
+
+    def __init__(
+        self,
+        galleries: Galleries,
+        records: Records,
+        projection: Projection,
+        locks: SubjectLocks,
+        changes: int,
+    ) -> None:
+        """Take the parts that write to records, and the number of changes that make a compaction due."""
+        self._galleries, self._records, self._projection = galleries, records, projection
+        self._locks, self._changes = locks, changes
+
+    async def __call__(self) -> int:
+        """Compact the galleries that are due, one after the other, and return their number."""
+        due = self._records.due(self._changes)
+        for gallery in due:
+            try:
+                await self._records.compact(gallery, self._locks.hold)
+            except (FacegridError, ConfigurationError):
+                if not self._projection.is_dropped(gallery):
+                    raise
+            if self._projection.is_dropped(gallery):
+                await self._galleries.erase_remains(gallery)
+        return len(due)

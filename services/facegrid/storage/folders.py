@@ -1,0 +1,31 @@
+"""A subject's folder: which encounters have objects in it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectFolder:
+    """The prefix of one subject, and the ids of the encounters that have objects below it.
+
+    Those that are committed have their mark there; the others may have a row in a segment.
+    """
+
+    prefix: str
+    committed: frozenset[str]
+    unfinished: frozenset[str]
+
+    @property
+    def sid(self) -> str:
+        """The keyed hash of the subject's id."""
+        return self.prefix.split("/")[-2]
+
+
+def subject_folder(prefix: str, keys: Iterable[str]) -> SubjectFolder:
+    """Return the folder of a prefix that holds some keys."""
+    paths = [
+        key.removeprefix(f"{prefix}encounters/") for key in keys if key.startswith(f"{prefix}encounters/")
+    ]
+    committed = {path.partition("/")[0] for path in paths if path.endswith("/encounter.json")}
+    present = {path.partition("/")[0] for path in paths}
+    return SubjectFolder(prefix, frozenset(committed), frozenset(present - committed))
