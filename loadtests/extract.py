@@ -6,7 +6,6 @@ run in processes of their own; this process is their client, which sends bytes a
 """
 
 import os
-import shutil
 import statistics
 import tempfile
 import time
@@ -27,7 +26,7 @@ from facegrid.serving.packs import build_open_pack
 from facegrid.settings import Settings
 from facegrid.v1.face_service_pb2 import ExtractedFace, ExtractRequest, ExtractResponse
 from facegrid.v1.types_pb2 import FACE_SELECTION_ALL
-from facegrid.vision.packs import PackFolder
+from insightface_pack import copy_insightface_pack
 from insightface_reference import InsightfaceReference
 from server import running
 from stages import Stages
@@ -52,7 +51,7 @@ def main() -> None:
             photographs = sorted(
                 path for path in (assets / "faces").iterdir() if path.suffix in {".jpg", ".jpeg", ".png"}
             )
-            measure_beside_insightface(models, _make_insightface_pack(models, assets / "models"), photographs)
+            measure_beside_insightface(models, copy_insightface_pack(models, assets / "models"), photographs)
         else:
             print("FACEGRID_TEST_ASSETS is not set: insightface and bare ONNX Runtime are left out")
             photographs = [Path(skimage.data.__file__).parent / "astronaut.png"] * 10
@@ -180,16 +179,6 @@ def _overlap(one: ExtractedFace, other: ExtractedFace) -> float:
 def _cosine(one: ExtractedFace, other: ExtractedFace) -> float:
     first, second = (np.frombuffer(face.template.vector, "<f4") for face in (one, other))
     return float(first @ second)
-
-
-def _make_insightface_pack(models: Path, assets: Path) -> list[Path]:
-    folder = models / "insightface"
-    folder.mkdir()
-    shutil.copy(Path(__file__).with_name("insightface.toml"), folder / "manifest.toml")
-    manifest = PackFolder(models).manifest("insightface")
-    for file in manifest.files:
-        shutil.copy(assets / file.path, folder)
-    return [folder / file.path for file in manifest.files]
 
 
 if __name__ == "__main__":

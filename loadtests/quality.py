@@ -9,7 +9,6 @@ measure's order brings, from 0 (random) to 1; FOLDER receives the curves as qual
 
 import os
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from facegrid.vision.align import align
 from facegrid.vision.decode import PhotographLimits, decode
 from facegrid.vision.packs import LoadedPack, PackFolder
 from facegrid.vision.quality import measure_quality
+from insightface_pack import copy_insightface_pack
 
 _PEOPLE = ("obama", "biden", "rose_leslie", "kit_harington", "alex_lacamoire", "Rob_Lowe")
 _EYES_PX = 60  # what a photograph is reduced to first, so that a step means the same for all
@@ -181,21 +181,13 @@ def main() -> None:
     paths = sorted(path for path in (assets / "faces").iterdir() if people.fullmatch(path.name))
     with tempfile.TemporaryDirectory() as models:
         build_open_pack(Path(models))
-        _copy_insightface(Path(models), assets / "models")
+        copy_insightface_pack(Path(models), assets / "models")
         for name in ("open", "insightface"):
             bench = Bench(PackFolder(Path(models)).load(name))
             comparisons = list(bench.compare(paths))
             print(f"\npack {name}: {len(paths)} photographs, threshold {bench.threshold}")
             _steps_table(comparisons, bench.threshold)
             draw(bench, comparisons, folder)
-
-
-def _copy_insightface(models: Path, assets: Path) -> None:
-    folder = models / "insightface"
-    folder.mkdir()
-    shutil.copy(Path(__file__).with_name("insightface.toml"), folder / "manifest.toml")
-    for file in PackFolder(models).manifest("insightface").files:
-        shutil.copy(assets / file.path, folder)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,15 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(tmp_path: Path, open_pack_root: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def models(open_pack_root: Path) -> Path:
+    """Return the folder of packs that commands use."""
+    return open_pack_root
+
+
+@pytest.fixture
+def run(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that runs a command on a data folder of the test's own."""
-    monkeypatch.setenv("FACEGRID_MODELS", str(open_pack_root))
+    monkeypatch.setenv("FACEGRID_MODELS", str(models))
     monkeypatch.setenv("FACEGRID_DATA", str(tmp_path / "data"))
 
     def run_one(*arguments: object, code: int = 0) -> Result:

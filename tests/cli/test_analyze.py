@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from facegrid.cli.analyze import _ReadFace
-from facegrid.cli.main import app
 from facegrid.v1.face_service_pb2 import FaceAttributes
 from facegrid.v1.types_pb2 import DetectedFace
 from releases import zipped
@@ -37,20 +36,6 @@ def models(open_pack_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
             manifest.write(f"[attributes.model]\npath = '{file.name}'\nsha256 = '{digest}'\n")
             manifest.write("licence = 'none'\nsource = 'seeded'\n")
     return root
-
-
-@pytest.fixture
-def run(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return a function that runs a command on a data folder of the test's own."""
-    monkeypatch.setenv("FACEGRID_MODELS", str(models))
-    monkeypatch.setenv("FACEGRID_DATA", str(tmp_path / "data"))
-
-    def run_one(*arguments: object, code: int = 0) -> Result:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        assert result.exit_code == code, result.output
-        return result
-
-    return run_one
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The open pack, built once for the tests, and photographs that installed packages carry."""
 
+import shutil
 import tomllib
 from collections.abc import Iterator
 from importlib import resources
@@ -15,11 +16,24 @@ from facegrid.vision.decode import PhotographLimits
 from facegrid.vision.engine import VisionEngine
 from facegrid.vision.packs import LoadedPack, PackFolder
 
+_INSIGHTFACE = Path(__file__).parents[2] / "loadtests" / "insightface.toml"
+
 
 @pytest.fixture(scope="session")
 def open_pack(open_pack_root: Path) -> LoadedPack:
     """Return the open pack in memory."""
     return PackFolder(open_pack_root).load("open")
+
+
+@pytest.fixture(scope="session")
+def insightface_pack(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> LoadedPack:
+    """Return SCRFD-2.5GF and MobileFaceNet, as the benchmarks' manifest has them."""
+    root = tmp_path_factory.mktemp("packs")
+    (root / "insightface").mkdir()
+    shutil.copy(_INSIGHTFACE, root / "insightface" / "manifest.toml")
+    for file in PackFolder(root).manifest("insightface").files:
+        shutil.copy(assets / "models" / file.path, root / "insightface")
+    return PackFolder(root).load("insightface")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The fast mode finds on photographs what the reference finds, with the same templates."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +10,11 @@ from facegrid.domain.detection import DetectionMode, DetectionOptions
 from facegrid.domain.faces import DetectedFace, Detection
 from facegrid.vision.decode import PhotographLimits
 from facegrid.vision.detection import Job, detect_all
-from facegrid.vision.packs import LoadedPack, PackFolder
+from facegrid.vision.packs import LoadedPack
 from facegrid.vision.search import Search
 from staged import overlap
 
 pytestmark = pytest.mark.parity
-
-MANIFEST = Path(__file__).parents[2] / "loadtests" / "insightface.toml"
-
-
-@pytest.fixture(scope="module")
-def pack(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> LoadedPack:
-    """Return SCRFD-2.5GF with MobileFaceNet."""
-    root = tmp_path_factory.mktemp("packs")
-    (root / "insightface").mkdir()
-    shutil.copy(MANIFEST, root / "insightface" / "manifest.toml")
-    for file in PackFolder(root).manifest("insightface").files:
-        shutil.copy(assets / "models" / file.path, root / "insightface")
-    return PackFolder(root).load("insightface")
 
 
 @pytest.fixture(scope="module")
@@ -47,23 +33,23 @@ def detect(pack: LoadedPack, photographs: list[bytes], options: DetectionOptions
 
 
 @pytest.fixture(scope="module")
-def reference(pack: LoadedPack, photographs: list[bytes]) -> list[Detection]:
+def reference(insightface_pack: LoadedPack, photographs: list[bytes]) -> list[Detection]:
     """Return what the reference finds."""
-    return detect(pack, photographs, DetectionOptions())
+    return detect(insightface_pack, photographs, DetectionOptions())
 
 
 @pytest.mark.parametrize("smallest", [0, 40, 60])
 def test_same_faces(
-    pack: LoadedPack, photographs: list[bytes], reference: list[Detection], smallest: float
+    insightface_pack: LoadedPack, photographs: list[bytes], reference: list[Detection], smallest: float
 ) -> None:
     """Each face of the reference and no other, with an IoU of at least 0.9 and a cosine of at least 0.99."""
-    fast = detect(pack, photographs, DetectionOptions(DetectionMode.FAST, smallest))
+    fast = detect(insightface_pack, photographs, DetectionOptions(DetectionMode.FAST, smallest))
     for ours, theirs in zip(fast, reference, strict=True):
         assert len(ours.faces) == len(theirs.faces)
         for face in theirs.faces:
             same = max(ours.faces, key=lambda other: overlap(face.box, other.box))
             assert overlap(face.box, same.box) >= 0.9
-            assert template(pack, face) @ template(pack, same) >= 0.99
+            assert template(insightface_pack, face) @ template(insightface_pack, same) >= 0.99
 
 
 def template(pack: LoadedPack, face: DetectedFace) -> NDArray[np.float32]:
