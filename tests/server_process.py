@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 SERVE = [sys.executable, "-m", "facegrid.cli", "serve", "--log-format", "json"]
-_START_S = 60
 
 
 def environment(data: Path, models: Path) -> dict[str, str]:
@@ -19,7 +18,9 @@ def environment(data: Path, models: Path) -> dict[str, str]:
 
 
 class ServerProcess:
-    """A server on a free port; `address` is known once it serves."""
+    """A server on a free port; `address` is known once it serves, at the latest after `start_s` seconds."""
+
+    start_s = 60
 
     def __init__(self, data: Path, models: Path, *flags: str) -> None:
         """Start it."""
@@ -31,7 +32,7 @@ class ServerProcess:
 
     def wait(self) -> None:
         """Wait until it says where it serves. Raises RuntimeError with its log where it ends before."""
-        deadline = time.monotonic() + _START_S
+        deadline = time.monotonic() + self.start_s
         while not self.address and self.process.poll() is None and time.monotonic() < deadline:
             self.address = self._announced()
             time.sleep(0.02)
@@ -48,7 +49,7 @@ class ServerProcess:
 
     def _announced(self) -> str:
         lines = self._logged().splitlines(keepends=True)
-        entries = [json.loads(line) for line in lines if line.endswith("\n")]
+        entries = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
         return next((entry["address"] for entry in entries if entry["event"] == "serving"), "")
 
     def _logged(self) -> str:

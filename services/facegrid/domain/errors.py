@@ -28,7 +28,8 @@ FacegridError
 ├── Unavailable           the same request may succeed later
 │   ├── IndexLoading
 │   ├── RevisionNotReached
-│   └── StoreUnavailable
+│   ├── StoreUnavailable
+│   └── ModelUnavailable      no process that runs the models answered
 └── Overloaded
 
 ConfigurationError stands beside the tree: it is for whoever starts the program, never for a client.
@@ -221,6 +222,12 @@ class StoreUnavailable(Unavailable):
     """The object store or the index did not answer."""
 
     reason = "STORE_UNAVAILABLE"
+
+
+class ModelUnavailable(Unavailable):
+    """No process that runs the models answered."""
+
+    reason = "MODEL_UNAVAILABLE"
 
 
 class Overloaded(FacegridError):

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from typing import Protocol
 
 from facegrid.domain.errors import ConfigurationError, PackNotFound, Unavailable
 from facegrid.gateway.face_servicer import FaceServicer
@@ -13,7 +14,7 @@ from facegrid.identity.enroll import Enroll
 from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identify
-from facegrid.identity.ports import Index
+from facegrid.identity.ports import Detector, Embedder, Index, Packs
 from facegrid.identity.projection import Projection
 from facegrid.identity.subjects import SubjectLocks, Subjects
 from facegrid.identity.verify import Verify
@@ -26,6 +27,15 @@ from facegrid.vision.engine import VisionEngine
 from facegrid.vision.packs import PackFolder
 
 _STORE_THREADS = 8
+_THREADS_A_RUN = 2  # the most that was measured
+
+
+class Vision(Packs, Detector, Embedder, Protocol):
+    """All that models are asked for, wherever they run."""
+
+    async def warm(self, pack: str) -> None:
+        """Make ready for a pack's first call. Raises PackNotFound and ConfigurationError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +44,7 @@ class Application:
 
     server: GatewayServer
     galleries: Galleries
-    engine: VisionEngine
+    vision: Vision
     records: StoredRecords
     index: Index
     default_pack: str
@@ -45,7 +55,7 @@ class Application:
         Raises ConfigurationError.
         """
         try:
-            await self.engine.warm(self.default_pack)
+            await self.vision.warm(self.default_pack)
             await self.galleries.recover()
         except PackNotFound as error:
             build = "; build it with: facegrid models build open" if self.default_pack == "open" else ""
@@ -63,21 +73,24 @@ class Application:
 
     def close(self) -> None:
         """Stop the threads of the adapters."""
-        self.engine.close()
         self.records.close()
         self.index.close()
 
 
-def build_application(settings: Settings) -> Application:
-    """Compose the one-process service. Raises ConfigurationError."""
-    engine = VisionEngine(
-        PackFolder(settings.models),
+def build_engine(settings: Settings, workers: int) -> VisionEngine:
+    """Make what runs models in this process; `workers` is how many CPUs it may use."""
+    return VisionEngine(
+        PackFolder(settings.models, threads=min(workers, _THREADS_A_RUN)),
         PhotographLimits(settings.max_photograph_bytes, settings.max_photograph_pixels),
-        workers=os.cpu_count() or 1,
+        workers=workers,
     )
+
+
+def build_application(settings: Settings, vision: Vision) -> Application:
+    """Compose the service around its models. Raises ConfigurationError."""
     records = StoredRecords(LocalObjectStore(settings.data / "objects"), workers=_STORE_THREADS)
     index = _index(settings)
-    extract = Extract(engine, engine, engine, settings.pack, settings.smallest_face_px)
+    extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px)
     projection, locks = Projection(records, index), SubjectLocks()
     galleries = Galleries(records, projection, extract)
     servicers = Servicers(
@@ -90,7 +103,7 @@ def build_application(settings: Settings) -> Application:
         ),
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
-    return Application(server, galleries, engine, records, index, settings.pack)
+    return Application(server, galleries, vision, records, index, settings.pack)
 
 
 def _index(settings: Settings) -> Index:

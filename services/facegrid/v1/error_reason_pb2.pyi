@@ -84,6 +84,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     are broken, separated by commas, and for each of them NAME_value ("nan" where it was not measured) with
     NAME_minimum, NAME_maximum or both.
     """
+    ERROR_REASON_MODEL_UNAVAILABLE: _ErrorReason.ValueType  # 30
+    """UNAVAILABLE: no process that runs the models answered. Retry."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed; the comment gives the status code that comes with it."""
@@ -148,4 +150,6 @@ that has some. For a photograph, ErrorInfo.metadata has "measures", the names of
 are broken, separated by commas, and for each of them NAME_value ("nan" where it was not measured) with
 NAME_minimum, NAME_maximum or both.
 """
+ERROR_REASON_MODEL_UNAVAILABLE: ErrorReason.ValueType  # 30
+"""UNAVAILABLE: no process that runs the models answered. Retry."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

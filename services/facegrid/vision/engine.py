@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from threading import Lock
 from typing import TypeVar
 
@@ -20,7 +20,8 @@ from facegrid.vision.align import align
 from facegrid.vision.batching import MicroBatcher
 from facegrid.vision.decode import PhotographLimits, decode
 from facegrid.vision.detectors.contract import BatchDetector, FaceDetector
-from facegrid.vision.packs import LoadedPack, PackFolder
+from facegrid.vision.embedder import OnnxEmbedder
+from facegrid.vision.packs import PackFolder
 from facegrid.vision.quality import measure_quality
 from facegrid.vision.session import cuda_is_used
 
@@ -35,6 +36,9 @@ class BatchLimits:
     detector: int
     embedder: int
     queue: int = 512  # sixteen calls of 32 photographs, the most that one call may bring
+
+
+_PACKS_HELD = 8
 
 
 # Two runs at a time on two cores: SCRFD at 640 does 36 photographs a second one by one and in twos, 33 in
@@ -63,7 +67,8 @@ class _Batchers:
 class VisionEngine:
     """Detector, Embedder and Packs in one process.
 
-    Each pack is read once and loaded once, at its first use; changes on disk count after a restart.
+    A model is loaded at its first use, and those of the eight packs used last are held; manifests are read
+    once. Changes on disk count after a restart.
     """
 
     def __init__(
@@ -79,7 +84,8 @@ class VisionEngine:
         self._batches = batches or (_CUDA_BATCHES if cuda_is_used() else _CPU_BATCHES)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="vision")
         self._loading = Lock()
-        self._loaded: dict[str, LoadedPack] = {}
+        self._detectors = lru_cache(_PACKS_HELD)(packs.load_detector)
+        self._embedders = lru_cache(_PACKS_HELD)(packs.load_embedder)
         self._known: dict[str, Pack] = {}
         self._batchers: dict[str, _Batchers] = {}
 
@@ -91,7 +97,16 @@ class VisionEngine:
 
     async def warm(self, pack: str) -> None:
         """Load a pack before its first call. Raises PackNotFound and PackError."""
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._load, pack)
+        await self.warm_detector(pack)
+        await self.warm_embedder(pack)
+
+    async def warm_detector(self, pack: str) -> None:
+        """Load a pack's detector alone."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._detector, pack)
+
+    async def warm_embedder(self, pack: str) -> None:
+        """Load a pack's embedder alone."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._embedder, pack)
 
     async def detect(self, photograph: bytes, pack: str, alignments: Sequence[str]) -> Detection:
         """Decode the photograph, find its faces, rate them and cut one crop for each face and alignment.
@@ -127,10 +142,10 @@ class VisionEngine:
         return MicroBatcher(run, max_batch=max_batch, max_queue=self._batches.queue, executor=self._threads)
 
     def _embed(self, pack: str, crops: list[Pixels]) -> list[Template]:
-        return self._load(pack).embedder.embed(np.stack(crops))
+        return self._embedder(pack).embed(np.stack(crops))
 
     def _detect(self, pack: str, jobs: list[_Job]) -> list[Detection | FacegridError]:
-        detector = self._load(pack).detector
+        detector = self._detector(pack)
         decoded = [_decoded(job.photograph, self._limits) for job in jobs]
         found = iter(_found(detector, [pixels for pixels in decoded if isinstance(pixels, np.ndarray)]))
         return [
@@ -138,11 +153,13 @@ class VisionEngine:
             for pixels, job in zip(decoded, jobs, strict=True)
         ]
 
-    def _load(self, name: str) -> LoadedPack:
+    def _detector(self, pack: str) -> FaceDetector:
         with self._loading:
-            if name not in self._loaded:
-                self._loaded[name] = self._folder.load(name)
-            return self._loaded[name]
+            return self._detectors(pack)
+
+    def _embedder(self, pack: str) -> OnnxEmbedder:
+        with self._loading:
+            return self._embedders(pack)
 
 
 def _decoded(photograph: bytes, limits: PhotographLimits) -> Pixels | FacegridError:

@@ -1,0 +1,106 @@
+"""A Ray of this machine's own, for as long as the program runs, and the application on it."""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+from pathlib import Path
+from typing import Any
+
+import structlog
+import yaml
+from pydantic import SecretStr, ValidationError
+
+from facegrid.domain.errors import ConfigurationError
+from facegrid.serving.local import check_address
+from facegrid.serving.ray_environment import LOOPBACK_ONLY, RAY_ENVIRONMENT
+from facegrid.settings import Settings
+
+os.environ.update({**RAY_ENVIRONMENT, **LOOPBACK_ONLY, **os.environ})
+
+import ray  # after the line above
+from ray import serve
+from ray.serve._private.api import serve_start  # as `serve run` does: no public function deploys a config
+from ray.serve.schema import ServeDeploySchema
+
+from facegrid.serving.ray_app import Arguments
+
+_GATEWAY_NODE = "facegrid_gateway"
+_OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least; nothing of ours goes through it
+_SHUTDOWN_S = 30  # what ending the tiers may take beyond draining the gateway
+
+
+async def serve_forever_on_ray(settings: Settings, listen: str, config: Path, *, insecure: bool) -> None:
+    """Run a Serve configuration until SIGTERM or SIGINT, then drain. Raises ConfigurationError."""
+    check_address(listen, insecure=insecure)
+    arguments = Arguments(listen=listen, insecure=insecure, settings=_set(settings))
+    schema, log = _read(config, arguments), structlog.get_logger()
+    logs = _start_ray()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    try:
+        client = serve_start(
+            proxy_location=schema.proxy_location, global_logging_config=schema.logging_config
+        )
+        client.deploy_apps(schema)
+        if address := await _ready(schema.applications[0].name, stopping, logs):
+            log.info("serving", address=address, logs=str(logs))
+            await stopping.wait()
+        log.info("draining", seconds=settings.drain_s)
+        await asyncio.to_thread(client.shutdown, timeout_s=settings.drain_s + _SHUTDOWN_S)
+    finally:
+        ray.shutdown()
+
+
+def _set(settings: Settings) -> dict[str, Any]:
+    """Return what the operator set, without the secrets, which Ray's processes inherit."""
+    hidden = {name for name, value in settings if isinstance(value, SecretStr)}
+    return settings.model_dump(mode="json", exclude_unset=True, exclude=hidden)
+
+
+def _read(config: Path, arguments: Arguments) -> ServeDeploySchema:
+    try:
+        schema = ServeDeploySchema.model_validate(yaml.safe_load(config.read_text("utf-8")))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{config} is no Serve configuration: {error}") from None
+    schema.applications[0].args = arguments.model_dump()
+    return schema
+
+
+def _start_ray() -> Path:
+    """Start Ray with a token of its own; returns the folder of its logs."""
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    _join_log()
+    context: Any = ray.init(
+        address="local",
+        resources={_GATEWAY_NODE: 1},
+        object_store_memory=_OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+    )
+    return Path(context.address_info["session_dir"], "logs")
+
+
+def _join_log() -> None:
+    """Let what Ray has to say in this process come out like the rest of the log."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    serve_log = logging.getLogger("ray.serve")
+    serve_log.handlers.clear()
+    serve_log.propagate = True
+    serve_log.setLevel(logging.WARNING)
+
+
+async def _ready(name: str, stopping: asyncio.Event, logs: Path) -> str:
+    """Return the gateway's address once all run; empty where the program is stopped before."""
+    while not stopping.is_set():
+        application = serve.status().applications[name]
+        if application.status == "RUNNING":
+            address: str = await serve.get_app_handle(name).address.remote()
+            return address
+        if application.status in {"DEPLOY_FAILED", "UNHEALTHY"}:
+            raise ConfigurationError(f"the application did not start; its processes say why in {logs}/serve")
+        await asyncio.sleep(0.2)
+    return ""

@@ -1,0 +1,75 @@
+"""`facegrid serve --ray` as an operator runs it, and the Ray processes below it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from server_process import ServerProcess
+
+DEPLOYMENTS = Path(__file__).parents[1] / "deploy" / "serve.yaml"
+
+
+def deployments(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the deployments of a Serve configuration by name."""
+    return {one["name"]: one for one in config["applications"][0]["deployments"]}
+
+
+class RayServer(ServerProcess):
+    """A Ray of its own with the application on it."""
+
+    start_s = 150
+
+    def __init__(self, folder: Path, models: Path, **changes: dict[str, Any]) -> None:
+        """Start it with what deploy/serve.yaml says, changed for some deployments."""
+        config = yaml.safe_load(DEPLOYMENTS.read_text("utf-8"))
+        for name, values in changes.items():
+            deployments(config)[name].update(values)
+        path = folder / "serve.yaml"
+        path.write_text(yaml.safe_dump(config), "utf-8")
+        super().__init__(folder / "data", models, "--ray", str(path))
+
+    def replicas(self, name: str) -> list[int]:
+        """Return the process ids of a deployment's replicas, or of another Ray process by its title."""
+        title = {"Controller": "ray::ServeController"}.get(name, f"ray::ServeReplica:facegrid:{name}")
+        return [pid for pid in self.descendants() if _command(pid).startswith(title)]
+
+    def kill(self, name: str) -> int:
+        """End one of them with SIGKILL and return its id."""
+        pid = self.replicas(name)[0]
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def descendants(self) -> list[int]:
+        """Return the ids of all processes below the server's."""
+        parents = {pid: _parent(pid) for pid in map(int, filter(str.isdecimal, os.listdir("/proc")))}
+        found = [self.process.pid]
+        for pid in found:
+            found += [child for child, parent in parents.items() if parent == pid]
+        return found[1:]
+
+
+def eventually(reached: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Wait until something is true. Raises AssertionError that names it."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, f"{what} was not seen within {seconds} s"
+        time.sleep(0.2)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:  # it has ended
+        return ""
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
