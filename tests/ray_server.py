@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class RayServer(ServerProcess):
     """A Ray of its own with the application on it."""
 
     start_s = 150
+    end_s = 150
 
     def __init__(self, folder: Path, models: Path, **changes: dict[str, Any]) -> None:
         """Start it with what deploy/serve.yaml says, changed for some deployments."""
@@ -32,6 +34,16 @@ class RayServer(ServerProcess):
         path = folder / "serve.yaml"
         path.write_text(yaml.safe_dump(config), "utf-8")
         super().__init__(folder / "data", models, "--ray", str(path))
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code; SIGKILL takes all of Ray along."""
+        below = self.descendants() if number == signal.SIGKILL else []
+        try:
+            return super().end(number)
+        finally:
+            for pid in below:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def replicas(self, name: str) -> list[int]:
         """Return the process ids of a deployment's replicas, or of another Ray process by its title."""
@@ -46,7 +58,8 @@ class RayServer(ServerProcess):
 
     def descendants(self) -> list[int]:
         """Return the ids of all processes below the server's."""
-        parents = {pid: _parent(pid) for pid in map(int, filter(str.isdecimal, os.listdir("/proc")))}
+        running = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+        parents = {pid: _parent(pid) for pid in running}
         found = [self.process.pid]
         for pid in found:
             found += [child for child, parent in parents.items() if parent == pid]

@@ -18,9 +18,10 @@ def environment(data: Path, models: Path) -> dict[str, str]:
 
 
 class ServerProcess:
-    """A server on a free port; `address` is known once it serves, at the latest after `start_s` seconds."""
+    """A server on a free port; `address` is known once it serves, at the latest after `start_s`."""
 
     start_s = 60
+    end_s = 60
 
     def __init__(self, data: Path, models: Path, *flags: str) -> None:
         """Start it."""
@@ -45,7 +46,7 @@ class ServerProcess:
         """Send a signal and return the exit code."""
         self._log.close()
         self.process.send_signal(number)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=self.end_s)
 
     def _announced(self) -> str:
         lines = self._logged().splitlines(keepends=True)

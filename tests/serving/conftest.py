@@ -23,7 +23,7 @@ def crowd() -> bytes:
 
 @pytest.fixture(scope="session")
 def spoilt_packs(open_pack_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the open pack, "faulty", whose embedder fails at work, and "torn", which lacks it."""
+    """Return a folder of "open", "faulty", whose embedder fails at work, and "torn", which has none."""
     root = tmp_path_factory.mktemp("spoilt")
     for name in ("open", "faulty", "torn"):
         shutil.copytree(open_pack_root / "open", root / name)

@@ -1,8 +1,8 @@
 """The engine serves the ports of the use cases."""
 
 import asyncio
+import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +11,24 @@ import pytest
 from facegrid.domain.errors import InvalidPhotograph, PackNotFound, PhotographTooLarge
 from facegrid.domain.faces import DetectedFace, Detection, Pixels
 from facegrid.vision.decode import PhotographLimits
+from facegrid.vision.detectors.contract import FaceDetector
 from facegrid.vision.engine import BatchLimits, VisionEngine
-from facegrid.vision.packs import LoadedPack, PackFolder
+from facegrid.vision.manifest import PackError
+from facegrid.vision.packs import PackFolder
 
 
 class CountingPacks(PackFolder):
-    """A folder of packs that counts how often it loads."""
+    """A folder of packs that counts the detectors that it loads, which may be one that it was given."""
 
-    loads = 0
+    def __init__(self, root: Path, detector: FaceDetector | None = None) -> None:
+        """Look below `root`."""
+        super().__init__(root)
+        self.loads, self._given = 0, detector
 
-    def load(self, name: str) -> LoadedPack:
+    def load_detector(self, name: str) -> FaceDetector:
         """Count, then load."""
         self.loads += 1
-        return super().load(name)
+        return self._given or super().load_detector(name)
 
 
 async def test_detect_and_embed(engine: VisionEngine, six_people: bytes) -> None:
@@ -81,10 +86,10 @@ class CountingDetector:
 
 async def test_batches_of_photographs(open_pack_root: Path, six_people: bytes, portrait: bytes) -> None:
     """Calls that wait together share a run; each has its own size, and a bad photograph its own error."""
-    packs, detector = CountingPacks(open_pack_root), CountingDetector()
+    detector = CountingDetector()
+    packs = CountingPacks(open_pack_root, detector)
     engine = VisionEngine(packs, PhotographLimits(), workers=1, batches=BatchLimits(detector=4, embedder=4))
     await engine.warm("open")
-    engine._loaded["open"] = replace(engine._loaded["open"], detector=detector)
     photographs = [portrait, six_people, b"not a photograph", portrait]
     outcomes = await asyncio.gather(
         *(engine.detect(photograph, "open", []) for photograph in photographs), return_exceptions=True
@@ -127,6 +132,30 @@ async def test_warm(open_pack_root: Path, six_people: bytes) -> None:
     assert packs.loads == 1
     await engine.detect(six_people, "open", [])
     assert packs.loads == 1
+    engine.close()
+
+
+async def test_detection_needs_no_embedder(open_pack_root: Path, tmp_path: Path, six_people: bytes) -> None:
+    """Who asks for faces alone never loads an embedder, even one that is missing."""
+    shutil.copytree(open_pack_root / "open", tmp_path / "open")
+    (tmp_path / "open" / "dlib_resnet.onnx").unlink()
+    engine = VisionEngine(PackFolder(tmp_path), PhotographLimits(), workers=1)
+    await engine.warm_detector("open")
+    assert len((await engine.detect(six_people, "open", [])).faces) == 6
+    with pytest.raises(PackError, match=r"dlib_resnet\.onnx is missing"):
+        await engine.warm_embedder("open")
+    engine.close()
+
+
+async def test_held_models_are_those_used_last(tmp_path: Path) -> None:
+    """The ninth pack's model takes the place of the one that was not used for longest."""
+    packs = CountingPacks(tmp_path, CountingDetector())
+    engine = VisionEngine(packs, PhotographLimits(), workers=1)
+    for name in [*"abcdefgh", "a", "i", "a"]:
+        await engine.warm_detector(name)
+    assert packs.loads == 9
+    await engine.warm_detector("b")
+    assert packs.loads == 10
     engine.close()
 
 
