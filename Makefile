@@ -9,7 +9,7 @@ ACCELERATOR ?= cpu
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help demo test test-fast check proto chaos bench install install-dev clean
+.PHONY: help demo test test-fast check proto chaos bench bench-ray install install-dev clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ chaos: install-dev  ## Kill the server KILLS times at random moments under load;
 bench: install-dev  ## Measure speed beside insightface, and what a search costs (set FACEGRID_TEST_ASSETS)
 	$(RUN) python loadtests/extract.py
 	$(RUN) python loadtests/identify.py
+
+bench-ray: install-dev  ## Measure one process against Ray on this machine, in turn
+	$(RUN) python loadtests/on_ray.py
 
 install: $(UV)  ## Install into .venv (ACCELERATOR=gpu for CUDA)
 	@echo "Installing Facegrid (a minute or two on a fresh machine)"

@@ -26,7 +26,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from facegrid.serving.ray_app import Arguments
 
-_GATEWAY_NODE = "facegrid_gateway"
+GATEWAY_NODE = "facegrid_gateway"
 _OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least; nothing of ours goes through it
 _SHUTDOWN_S = 30  # what ending the tiers may take beyond draining the gateway
 
@@ -75,7 +75,7 @@ def _start_ray() -> Path:
     _join_log()
     context: Any = ray.init(
         address="local",
-        resources={_GATEWAY_NODE: 1},
+        resources={GATEWAY_NODE: 1},
         object_store_memory=_OBJECT_STORE_BYTES,
         include_dashboard=False,
         log_to_driver=False,
