@@ -1,8 +1,8 @@
 """One process against Ray on the same machine, in turn: photographs a second, latency, memory, time to ready.
 
 Run with `make bench-ray`, or `python loadtests/on_ray.py [--rounds N] [--photographs N]`. Both run the open
-pack on a JPEG of 100 kB. On Ray two detectors and one embedder share this machine with the gateway. The cost
-of a call to a tier is that of 100 kB which are no photograph: the detector refuses them before any model runs.
+pack on a JPEG of 100 kB. On Ray two detectors and one embedder share this machine with the gateway. A call to
+a tier costs what 100 kB cost which are no photograph: the detector refuses them before any model runs.
 """
 
 import argparse
@@ -151,11 +151,16 @@ def _portrait() -> bytes:
     return picture.getvalue()
 
 
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text("utf-8").split():
-            yield from _family(int(child))
+def _family(pid: int) -> list[int]:
+    """Return a process and all below it."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text("utf-8").rpartition(")")[2].split()[1])
+    family = [pid]
+    for one in family:
+        family += [child for child, parent in parents.items() if parent == one]
+    return family
 
 
 if __name__ == "__main__":
