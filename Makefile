@@ -5,11 +5,14 @@ SHELL := /bin/bash
 
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv || echo .uv/bin/uv)
+MINIO := v0.0.0-20260212201848-7aac2a2c5b7c
+VERSITYGW := v1.8.0
+S3_SERVERS := .tools/minio-$(MINIO)/minio .tools/versitygw-$(VERSITYGW)/versitygw
 ACCELERATOR ?= cpu
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help demo test test-fast check proto chaos bench bench-ray install install-dev clean
+.PHONY: help demo test test-fast check proto tools chaos bench bench-ray install install-dev clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,7 +20,7 @@ help:  ## List the targets
 demo: install  ## Install, enrol people from real photographs, identify others, write annotated pictures
 	@UV="$(UV)" bash deploy/demo/demo.sh
 
-test: install-dev  ## Install and run all tests
+test: install-dev  ## Install and run all tests (those on S3 servers where `make tools` has built them)
 	$(RUN) pytest
 
 test-fast: install-dev  ## Run the tests that need no server: under a minute
@@ -46,6 +49,15 @@ endif
 KILLS ?= 100
 chaos: install-dev  ## Kill the server KILLS times at random moments under load; nothing may be lost
 	FACEGRID_CHAOS_KILLS=$(KILLS) $(RUN) pytest -q tests/serving/test_chaos.py
+
+tools: $(S3_SERVERS)  ## Build the S3 servers for `make test`, MinIO and versitygw (needs Go; minutes, once)
+
+.tools/minio-%: PACKAGE = github.com/minio/minio@$(MINIO)
+.tools/versitygw-%: PACKAGE = github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
+$(S3_SERVERS):
+	@command -v go > /dev/null || { echo "Go is not here, which builds $(@F)"; exit 1; }
+	@echo "Building $(PACKAGE) (minutes, once)"
+	@GOBIN=$(abspath $(@D)) CGO_ENABLED=0 nice go install -trimpath -ldflags="-s -w" $(PACKAGE)
 
 bench: install-dev  ## Measure speed beside insightface, and what a search costs (set FACEGRID_TEST_ASSETS)
 	$(RUN) python loadtests/extract.py

@@ -1,8 +1,13 @@
-"""What the tests of the gateway hold of a running server."""
+"""What the tests of the gateway hold of a running server, and what they read off a refusal."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from facegrid.gateway.server import GatewayServer
 from facegrid.v1.face_service_pb2_grpc import FaceServiceStub
@@ -24,3 +29,15 @@ class Api:
     faces: FaceServiceStub
     galleries: GalleryServiceStub
     identities: IdentityServiceStub
+
+
+async def refusal(call: Awaitable[Any]) -> tuple[grpc.StatusCode, str, str, str]:
+    """Return code, reason, field and sentence of a call that fails."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    status = rpc_status.from_call(caught.value)
+    reason, field = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in status.details if status else ():
+        _ = detail.Unpack(reason) or detail.Unpack(field)
+    fields = [violation.field for violation in field.field_violations]
+    return caught.value.code(), reason.reason, "".join(fields), caught.value.details() or ""

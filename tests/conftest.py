@@ -1,16 +1,24 @@
 """The open pack, built once for all tests, and photographs that installed packages carry."""
 
 import importlib.util
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import skimage.data
 import structlog
 
+from facegrid.storage.files import LocalObjectStore
+from facegrid.storage.objects import ObjectStore
 from facegrid.vision.convert.open_pack import build_open_pack
 from releases import GOOD, ReleaseServer, running
+from s3_servers import S3Server, folder_in_memory, make_server, running_s3
+from stores import MakeStore
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +42,39 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ReleaseServer]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with running(ReleaseServer(GOOD)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Callable[[str], S3Server]]:
+    """Yield a function that returns the running server of a kind, one for all tests."""
+    with ExitStack() as stack:
+        servers: dict[str, S3Server] = {}
+
+        def get(kind: str) -> S3Server:
+            if kind not in servers:
+                server = make_server(kind, stack.enter_context(folder_in_memory()))
+                servers[kind] = stack.enter_context(running_s3(server))
+            return servers[kind]
+
+        yield get
+
+
+@pytest.fixture
+def make_store(
+    tmp_path_factory: pytest.TempPathFactory, s3_server: Callable[[str], S3Server]
+) -> Iterator[MakeStore]:
+    """Yield a function that makes an empty store of a kind: a new folder, or a new prefix on a server."""
+    with ExitStack() as stack:
+
+        def make(kind: str) -> ObjectStore:
+            folder = tmp_path_factory.mktemp("store")
+            if kind == "folder":
+                return LocalObjectStore(folder)
+            store = s3_server(kind).store(f"{folder.name}-{next(_numbers)}")
+            stack.callback(store.close)
+            return store
+
+        yield make
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,12 @@
 """Named fakes that several tests use."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facegrid.domain.attributes import Attribute, FaceAttributes, Pose
 from facegrid.domain.errors import InvalidPhotograph, PackNotFound
 from facegrid.domain.faces import Box, DetectedFace, Detection, Floats, QualityMeasure
 from facegrid.domain.packs import Pack, Threshold, Thresholds, ThresholdSource
@@ -53,13 +54,23 @@ class FakeVision:
         version = self.pack(pack).template_version
         return [template_from_features(version, _features(crop), None) for crop in crops]
 
+    async def read(
+        self, faces: Sequence[DetectedFace], pack: str, attributes: Collection[Attribute]
+    ) -> list[FaceAttributes]:
+        """Return the attributes that a face's crop and place give away."""
+        needed = set(map(self.pack(pack).attributes.__getitem__, attributes)) - {""}
+        assert all(set(face.crops) == needed for face in faces)
+        return [FaceAttributes.joined([_read(face)], attributes) for face in faces]
+
 
 def fake_pack(name: str, version: str) -> Pack:
-    """Return a pack whose match is a score of 0.5 (1:1) or 0.6 (1:N)."""
+    """Return a pack whose match is a score of 0.5 (1:1) or 0.6 (1:N), and that reads four attributes."""
     thresholds = Thresholds(
         Threshold(0.5, ThresholdSource.PACK_DEFAULT), Threshold(0.6, ThresholdSource.PACK_DEFAULT)
     )
-    return Pack(name, version, DIMENSION, "fake-8", thresholds)
+    attributes = dict.fromkeys((Attribute.AGE, Attribute.POSE), "fake-box-8")
+    attributes |= {Attribute.LANDMARKS_106: "fake-box-16", Attribute.MASK: ""}
+    return Pack(name, version, DIMENSION, "fake-8", thresholds, attributes=attributes)
 
 
 def fake_template(photograph: bytes, version: str = "fake-1") -> Template:
@@ -72,6 +83,15 @@ def _face(name: bytes, place: int, side: float, alignments: Sequence[str]) -> De
     crops = {alignment: _crop(name) for alignment in alignments}
     quality = (QualityMeasure("inter_eye_distance", side / 2, side / 2, "fake"),)
     return DetectedFace(Box(100.0 * place, 10, side, side), landmarks, 0.9 - place / 100, quality, crops)
+
+
+def _read(face: DetectedFace) -> FaceAttributes:
+    return FaceAttributes(
+        age=face.box.width / 2,
+        pose=Pose(pitch=-3, yaw=face.box.x, roll=12.5),
+        landmarks_106=np.full((106, 2), face.box.x, np.float32),
+        mask=0.25,
+    )
 
 
 def _crop(name: bytes) -> NDArray[np.uint8]:

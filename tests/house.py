@@ -2,12 +2,15 @@
 
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from facegrid.domain.attributes import Attribute
 from facegrid.domain.calls import Call
 from facegrid.domain.faces import FaceSelection
 from facegrid.domain.galleries import Encounter
+from facegrid.identity.analyze import Analyze
 from facegrid.identity.enroll import Enroll, EnrollMode
 from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
@@ -42,8 +45,11 @@ class House:
     enroll: Enroll
     verify: Verify
     identify: Identify
+    analyze: Analyze
 
-    async def make_gallery(self, name: str = "g", *, keep_photographs: bool = True) -> None:
+    async def make_gallery(
+        self, name: str = "g", *, keep_photographs: bool = True, attributes: Sequence[Attribute] = ()
+    ) -> None:
         """Make a gallery."""
         await self.galleries.create(
             call("CreateGallery"),
@@ -52,6 +58,7 @@ class House:
             verify_threshold=None,
             identify_threshold=None,
             keep_photographs=keep_photographs,
+            attributes=attributes,
         )
 
     async def add(
@@ -99,7 +106,7 @@ class House:
 
 
 def build_house(folder: Path, vision: FakeVision) -> House:
-    """Compose the use cases as the serving layer does."""
+    """Compose the use cases as the serving layer does; the server allows age and gender presentation."""
     records, index = StoredRecords(LocalObjectStore(folder), workers=4), ResidentIndex(workers=2)
     extract = Extract(vision, vision, vision, "fake", smallest_face_px=20)
     projection, locks = Projection(records, index), SubjectLocks()
@@ -115,4 +122,5 @@ def build_house(folder: Path, vision: FakeVision) -> House:
         Enroll(galleries, extract, records, projection, locks),
         Verify(galleries, extract, records, projection),
         Identify(galleries, extract, projection),
+        Analyze(galleries, extract, vision, [Attribute.AGE, Attribute.GENDER_PRESENTATION]),
     )

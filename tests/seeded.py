@@ -37,9 +37,9 @@ def write_yunet(path: Path, *, side: Axis = "?") -> Path:
     return write_heads(path, heads, side=side, rank=3, gain=1 / 512)
 
 
-def write_maps(path: Path, *, side: Axis = "?") -> Path:
-    """Write RetinaFace's strided heads, the coarsest stride first."""
-    bends = {2: "Sigmoid", 4: "Identity", 10: "Identity"}
+def write_maps(path: Path, *, side: Axis = "?", masks: bool = False) -> Path:
+    """Write RetinaFace's strided heads, the coarsest stride first; with those of masks last of a stride."""
+    bends = {2: "Sigmoid", 4: "Identity", 10: "Identity"} | ({3: "Sigmoid"} if masks else {})
     heads = [Head(f"{w}_{s}", s, w, 2, bend) for s in (32, 16, 8) for w, bend in bends.items()]
     return write_heads(path, heads, side=side, rank=4, gain=1 / 512)
 

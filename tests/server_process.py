@@ -12,11 +12,6 @@ from pathlib import Path
 SERVE = [sys.executable, "-m", "facegrid.cli", "serve", "--log-format", "json"]
 
 
-def environment(data: Path, models: Path) -> dict[str, str]:
-    """Return the variables that point the command line at two folders."""
-    return os.environ | {"FACEGRID_MODELS": str(models), "FACEGRID_DATA": str(data)}
-
-
 class ServerProcess:
     """A server on a free port; `address` is known once it serves, at the latest after `start_s`."""
 
@@ -25,11 +20,12 @@ class ServerProcess:
 
     def __init__(self, data: Path, models: Path, *flags: str) -> None:
         """Start it."""
+        self.environment = os.environ | {"FACEGRID_MODELS": str(models), "FACEGRID_DATA": str(data)}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process
         self.process = subprocess.Popen(
-            [*SERVE, "--listen", "127.0.0.1:0", *flags], env=environment(data, models), stderr=self._log
+            [*SERVE, "--listen", "127.0.0.1:0", *flags], env=self.environment, stderr=self._log
         )
-        self.address = ""
+        self.address = self.log = ""
 
     def wait(self) -> None:
         """Wait until it says where it serves. Raises RuntimeError with its log where it ends before."""
@@ -38,15 +34,17 @@ class ServerProcess:
             self.address = self._announced()
             time.sleep(0.02)
         if not self.address:
-            log = self._logged()
             self.end(signal.SIGKILL)
-            raise RuntimeError(f"the server did not start:\n{log}")
+            raise RuntimeError(f"the server did not start:\n{self.log}")
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and return the exit code."""
-        self._log.close()
+        """Send a signal and return the exit code; `log` has all that it wrote."""
         self.process.send_signal(number)
-        return self.process.wait(timeout=self.end_s)
+        code = self.process.wait(timeout=self.end_s)
+        if not self._log.closed:
+            self.log = self._logged()
+            self._log.close()
+        return code
 
     def _announced(self) -> str:
         lines = self._logged().splitlines(keepends=True)

@@ -31,6 +31,7 @@ def configure_log(*, json: bool, quiet: bool = False) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a retry's warning shows the signed URL
 
 
 def _without_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

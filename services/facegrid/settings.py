@@ -20,10 +20,18 @@ class Settings(BaseSettings):
 
     data: Path = Field(default_factory=lambda: _home() / "data", description="folder of all that is stored")
     models: Path = Field(default_factory=lambda: _home() / "models", description="folder of the model packs")
+    store: str = Field(default="", description="object store: https://HOST[:PORT]/BUCKET[/PREFIX]")
+    store_credentials: Path | None = Field(default=None, description="file with a [default] section of keys")
+    store_ca: Path | None = Field(default=None, description="PEM file of the CA that the store's server has")
+    store_region: str = Field(default="", description="region of the bucket; empty: the server is asked")
+    store_create_bucket: bool = Field(default=False, description="make the bucket where it is missing")
     pack: str = Field(default="open", description="pack for requests and galleries that name none")
     milvus: str = Field(default="", description="index in Milvus: a path is Milvus Lite, an URL a server")
     milvus_token: SecretStr = Field(default=SecretStr(""), description="user:password or API key")
     smallest_face_px: float = Field(default=20, gt=0, description="smaller faces are never used")
+    attributes: str = Field(
+        default="", description="attributes that any request may ask for, with commas between; or all"
+    )
     max_photograph_bytes: int = Field(default=20 * _MIB, gt=0)
     max_photograph_pixels: int = Field(
         default=64_000_000, gt=0, le=178_956_970, description="Pillow's own bound"

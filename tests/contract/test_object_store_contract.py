@@ -8,12 +8,13 @@ import pytest
 
 from facegrid.storage.files import LocalObjectStore
 from facegrid.storage.objects import ObjectMissing, ObjectStore
+from stores import STORES, MakeStore
 
 
-@pytest.fixture(params=["folder"])
-def store(tmp_path: Path) -> ObjectStore:
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, make_store: MakeStore) -> ObjectStore:
     """Make an empty store of each kind."""
-    return LocalObjectStore(tmp_path / "store")
+    return make_store(request.param)
 
 
 def test_a_written_object_is_read_back_and_can_be_overwritten(store: ObjectStore) -> None:

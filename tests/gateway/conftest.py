@@ -25,7 +25,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     """Yield a server with an empty gallery "g"."""
     house = build_house(tmp_path / "data", FakeVision())
     servicers = Servicers(
-        FaceServicer(house.extract, Compare(house.extract)),
+        FaceServicer(house.extract, Compare(house.extract), house.analyze),
         GalleryServicer(house.galleries, house.subjects),
         IdentityServicer(house.enroll, house.verify, house.identify),
     )

@@ -6,13 +6,11 @@ from typing import Any, NoReturn
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
-from api import CALL_LIMIT, MESSAGE_LIMIT, Api
+from api import CALL_LIMIT, MESSAGE_LIMIT, Api, refusal
 from facegrid.domain.errors import ConfigurationError
 from facegrid.v1 import face_service_pb2 as face_pb
 from facegrid.v1 import gallery_service_pb2 as gallery_pb
@@ -23,18 +21,6 @@ from facegrid.v1 import types_pb2 as pb
 def sample(photograph: bytes) -> pb.Sample:
     """Return a photograph as a sample."""
     return pb.Sample(photograph=photograph)
-
-
-async def refusal(call: Awaitable[Any]) -> tuple[grpc.StatusCode, str, str, str]:
-    """Return code, reason, field and sentence of a call that fails."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    status = rpc_status.from_call(caught.value)
-    reason, field = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-    for detail in status.details if status else ():
-        _ = detail.Unpack(reason) or detail.Unpack(field)
-    fields = [violation.field for violation in field.field_violations]
-    return caught.value.code(), reason.reason, "".join(fields), caught.value.details() or ""
 
 
 async def test_the_main_job(api: Api) -> None:

@@ -1,7 +1,9 @@
-"""Packs that load and fail later, and a crowd, for servers whose models run elsewhere."""
+"""Servers that end with the test, packs that load and fail later, and a crowd."""
 
 import hashlib
 import shutil
+import signal
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from seeded import write_table
 from seeded_models import embedder_of_black
+from server_process import ServerProcess
 
 
 @pytest.fixture(scope="session")
@@ -22,17 +26,54 @@ def crowd() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def spoilt_packs(open_pack_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of "open", "faulty", whose embedder fails at work, and "torn", which has none."""
-    root = tmp_path_factory.mktemp("spoilt")
-    for name in ("open", "faulty", "torn"):
+def many_packs(open_pack_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of four packs that are the open one, or were.
+
+    "aging" reads ages as well, at random; "faulty" has an embedder that fails at work, "torn" has none.
+    """
+    root = tmp_path_factory.mktemp("many")
+    for name in ("open", "aging", "faulty", "torn"):
         shutil.copytree(open_pack_root / "open", root / name)
-        manifest = root / name / "manifest.toml"
-        manifest.write_text(manifest.read_text("utf-8").replace('name = "open"', f'name = "{name}"'), "utf-8")
-    (root / "torn" / "dlib_resnet.onnx").unlink()
+        _rewrite(root / name, 'name = "open"', f'name = "{name}"')
+    _add_ages(root / "aging")
     weights = root / "faulty" / "dlib_resnet.onnx"
-    before = hashlib.sha256(weights.read_bytes()).hexdigest()
-    after = hashlib.sha256(embedder_of_black(weights, side=150, dimension=128).read_bytes()).hexdigest()
-    manifest = root / "faulty" / "manifest.toml"
-    manifest.write_text(manifest.read_text("utf-8").replace(before, after), "utf-8")
+    before = _digest(weights)
+    _rewrite(root / "faulty", before, _digest(embedder_of_black(weights, side=150, dimension=128)))
+    (root / "torn" / "dlib_resnet.onnx").unlink()
     return root
+
+
+def _add_ages(pack: Path) -> None:
+    model = write_table(pack / "ages.onnx", 96, 3)
+    manifest = pack / "manifest.toml"
+    manifest.write_text(
+        manifest.read_text("utf-8")
+        + '\n[[attributes]]\nkind = "genderage"\nside = 96\nmean = 0.0\nstd = 1.0\n[attributes.model]\n'
+        + f'path = "{model.name}"\nsha256 = "{_digest(model)}"\nlicence = "none"\nsource = "a seed"\n',
+        "utf-8",
+    )
+
+
+def _rewrite(pack: Path, before: str, after: str) -> None:
+    manifest = pack / "manifest.toml"
+    manifest.write_text(manifest.read_text("utf-8").replace(before, after), "utf-8")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def start(tmp_path: Path, open_pack_root: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """Yield a function that starts servers on one data folder; those left are killed at the end."""
+    started: list[ServerProcess] = []
+
+    def start_one(*flags: str, data: str = "data") -> ServerProcess:
+        started.append(ServerProcess(tmp_path / data, open_pack_root, *flags))
+        started[-1].wait()
+        return started[-1]
+
+    yield start_one
+    for server in started:
+        if server.process.poll() is None:
+            server.end(signal.SIGKILL)

@@ -55,11 +55,11 @@ class FakeMethod:
 
 
 class FakeTier:
-    """A deployment with both methods."""
+    """A deployment with the methods of all tiers."""
 
     def __init__(self, *outcomes: Any) -> None:
-        """Know what the calls of either method come to."""
-        self.detect = self.embed = FakeMethod(*outcomes)
+        """Know what the calls of any method come to."""
+        self.detect = self.embed = self.read = FakeMethod(*outcomes)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def vision(tier: FakeTier, packs: Path) -> RayVision:
     """Return the ports over a tier."""
     handle = cast("Handle", tier)
-    return RayVision(PackFolder(packs), handle, handle)
+    return RayVision(PackFolder(packs), handle, handle, handle)
 
 
 def died() -> list[Exception]:

@@ -1,10 +1,11 @@
 """The server as an operator meets it: a process that is started, asked, killed and started again."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -13,33 +14,26 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from facegrid.client import CallFailed, Client
 from facegrid.v1.identity_service_pb2 import ENROLL_MODE_CREATE
-from server_process import SERVE, ServerProcess, environment
+from s3_servers import S3Server
+from server_process import SERVE, ServerProcess
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def start(tmp_path: Path, open_pack_root: Path) -> Iterator[Callable[..., ServerProcess]]:
-    """Yield a function that starts servers on one data folder; those left are killed at the end."""
-    started: list[ServerProcess] = []
-
-    def start_one(*flags: str) -> ServerProcess:
-        started.append(ServerProcess(tmp_path / "data", open_pack_root, *flags))
-        started[-1].wait()
-        return started[-1]
-
-    yield start_one
-    for server in started:
-        if server.process.poll() is None:
-            server.end(signal.SIGKILL)
-
-
-@pytest.mark.parametrize("flags", [(), ("--milvus", "lite")], ids=["resident", "milvus-lite"])
+@pytest.mark.parametrize("stores", ["resident", "milvus-lite", "minio"])
 def test_what_was_acknowledged_survives_kill_9(
-    start: Callable[..., ServerProcess], portrait: bytes, tmp_path: Path, flags: tuple[str, ...]
+    start: Callable[..., ServerProcess],
+    portrait: bytes,
+    tmp_path: Path,
+    s3_server: Callable[[str], S3Server],
+    stores: str,
 ) -> None:
     """After kill -9 and a restart an enrolled subject is found, and one that was deleted is not."""
-    flags = tuple(str(tmp_path / flag) if flag == "lite" else flag for flag in flags)
+    flags: list[str] = []
+    if stores == "milvus-lite":
+        flags = ["--milvus", str(tmp_path / "lite")]
+    if stores == "minio":
+        flags = ["--store", f"{s3_server('minio').url}/killed-server"]
     server = start(*flags)
     with Client(server.address) as client:
         client.create_gallery("g")
@@ -62,9 +56,10 @@ def test_a_second_process_is_told_who_has_the_data(
 ) -> None:
     """One process owns a data folder; the error names its process id and address."""
     server = start()
+    environment = os.environ | {"FACEGRID_MODELS": str(open_pack_root)}
     second = subprocess.run(
-        [sys.executable, "-m", "facegrid.cli", "gallery", "list"],
-        env=environment(tmp_path / "data", open_pack_root),
+        [sys.executable, "-m", "facegrid.cli", "gallery", "list", "--data", str(tmp_path / "data")],
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
@@ -87,13 +82,9 @@ def test_sigterm_drains_and_ends_with_0(start: Callable[..., ServerProcess], por
 
 
 def _refused(*flags: str, models: Path, data: Path) -> str:
+    environment = os.environ | {"FACEGRID_MODELS": str(models), "FACEGRID_DATA": str(data)}
     ended = subprocess.run(
-        [*SERVE, *flags],
-        env=environment(data, models),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+        [*SERVE, *flags], env=environment, capture_output=True, text=True, check=False, timeout=60
     )
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr

@@ -36,13 +36,14 @@ _CALLERS = 6
 
 
 @pytest.fixture(scope="module")
-def ray_server(spoilt_packs: Path) -> Iterator[RayServer]:
+def ray_server(many_packs: Path) -> Iterator[RayServer]:
     """Yield the application: two detectors, and embedders as they are needed."""
     with TemporaryDirectory(prefix="fg", dir="/tmp") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEGRID_ATTRIBUTES", "all")
         patch.setenv("RAY_TMPDIR", folder)  # short: Ray's socket paths have at most 107 characters
         server = RayServer(
             Path(folder),
-            spoilt_packs,
+            many_packs,
             Gateway={"ray_actor_options": _SMALL | {"resources": {"facegrid_gateway": 1}}},
             Detector={
                 "autoscaling_config": None,
@@ -52,6 +53,7 @@ def ray_server(spoilt_packs: Path) -> Iterator[RayServer]:
                 "max_queued_requests": 8,
             },
             Embedder={"autoscaling_config": _QUICK, "ray_actor_options": _SMALL},
+            Attributes={"autoscaling_config": _QUICK | {"min_replicas": 0}, "ray_actor_options": _SMALL},
         )
         try:
             server.wait()
@@ -99,14 +101,16 @@ def answers(client: Client, portrait: bytes, crowd: bytes) -> list[Any]:
     assert [subject for subject, _ in candidates] == 6 * ["eileen"]
     everybody = client.extract(crowd, faces=pb.FACE_SELECTION_ALL)
     compared = client.compare(portrait, crowd, faces=pb.FACE_SELECTION_LARGEST)
-    return [candidates, everybody, compared, client.detect(crowd)]
+    ages = client.analyze(crowd, [pb.ATTRIBUTE_AGE], faces=pb.FACE_SELECTION_ALL, pack="aging")
+    assert len(ages.faces) == 6
+    return [candidates, everybody, compared, ages, client.detect(crowd)]
 
 
 def test_answers_are_those_of_one_process(
-    ray_server: RayServer, portrait: bytes, crowd: bytes, open_pack_root: Path, tmp_path: Path
+    ray_server: RayServer, portrait: bytes, crowd: bytes, many_packs: Path, tmp_path: Path
 ) -> None:
-    """Boxes, qualities, templates, scores and candidates are equal to the last bit."""
-    local = LocalRuntime(Settings(data=tmp_path, models=open_pack_root))
+    """Boxes, qualities, templates, scores, candidates and attributes are equal to the last bit."""
+    local = LocalRuntime(Settings(data=tmp_path, models=many_packs, attributes="all"))
     try:
         with Client(local.start()) as client:
             expected = answers(client, portrait, crowd)
@@ -154,10 +158,12 @@ def test_what_is_too_much_is_refused_at_once(stub: FaceServiceStub, crowd: bytes
 def test_embedders_come_with_the_load_and_go_with_it(
     ray_server: RayServer, stub: FaceServiceStub, crowd: bytes
 ) -> None:
-    """Photographs of six faces bring a second embedder, which goes when they end; no call fails."""
+    """Photographs of six faces bring a second embedder and no attributes, and it goes when they end."""
+    eventually(lambda: not ray_server.replicas("Attributes"), "attributes scaled to zero")
     request = ExtractRequest(photograph=crowd, faces=pb.FACE_SELECTION_ALL)
     with under_load(lambda: stub.Extract(request, timeout=60)) as outcomes:
         eventually(lambda: len(ray_server.replicas("Embedder")) == 2, "a second embedder")
+        assert not ray_server.replicas("Attributes")
     assert set(outcomes) == {""}
     eventually(lambda: len(ray_server.replicas("Embedder")) == 1, "its end")
 

@@ -33,7 +33,7 @@ def test_it_is_what_serve_reads(config: dict[str, Any]) -> None:
 
 def test_it_names_the_deployments(config: dict[str, Any]) -> None:
     """Each deployment has its numbers here, because it has none in the code."""
-    assert deployments(config).keys() == {"Gateway", "Detector", "Embedder"}
+    assert deployments(config).keys() == {"Gateway", "Detector", "Embedder", "Attributes"}
 
 
 def test_the_gateway_may_drain(config: dict[str, Any]) -> None:
@@ -43,12 +43,12 @@ def test_the_gateway_may_drain(config: dict[str, Any]) -> None:
     assert gateway["ray_actor_options"]["resources"] == {GATEWAY_NODE: 1}
 
 
-@pytest.mark.parametrize("name", ["Detector", "Embedder"])
-def test_queues_are_bounded(config: dict[str, Any], name: str) -> None:
-    """What waits for a tier has a limit, and its replicas an upper one and none below one."""
+@pytest.mark.parametrize(("name", "fewest"), [("Detector", 1), ("Embedder", 1), ("Attributes", 0)])
+def test_tiers_have_bounds(config: dict[str, Any], name: str, fewest: int) -> None:
+    """What waits for a tier has a limit, and so have its replicas; attributes alone go down to none."""
     tier = deployments(config)[name]
     assert tier["max_queued_requests"] > 0
-    assert 1 <= tier["autoscaling_config"]["min_replicas"] < tier["autoscaling_config"]["max_replicas"]
+    assert tier["autoscaling_config"]["min_replicas"] == fewest < tier["autoscaling_config"]["max_replicas"]
 
 
 def test_a_ray_without_our_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,24 +1,24 @@
-"""Records in a folder."""
+"""Records in each kind of store."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from facegrid.domain.galleries import Gallery
-from facegrid.storage.files import LocalObjectStore
+from facegrid.storage.objects import ObjectStore
 from facegrid.storage.records import StoredRecords
 from storage.making import make_call, make_gallery
+from stores import STORES, MakeStore
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, make_store: MakeStore) -> ObjectStore:
+    """Make an empty store of each kind."""
+    return make_store(request.param)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> LocalObjectStore:
-    """Make an empty store."""
-    return LocalObjectStore(tmp_path / "store")
-
-
-@pytest.fixture
-def records(store: LocalObjectStore) -> Iterator[StoredRecords]:
+def records(store: ObjectStore) -> Iterator[StoredRecords]:
     """Open the records of the store."""
     opened = StoredRecords(store, workers=4)
     yield opened

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from facegrid.domain.attributes import Attribute
 from facegrid.domain.calls import Call
 from facegrid.domain.faces import Box, DetectedFace, QualityMeasure
 from facegrid.domain.galleries import Encounter, Gallery, Sample
@@ -82,6 +83,7 @@ def make_gallery(name: str = "staff", gallery_id: str = "a1" * 16) -> Gallery:
         created=datetime(2026, 1, 2, 3, 4, 5, 678, UTC),
         key=gallery_id.encode(),
         quality_rules=(QualityRule("yaw", -20.5, 20.5), QualityRule("sharpness", minimum=0.1)),
+        attributes=(Attribute.POSE, Attribute.AGE),
     )
 
 

@@ -2,25 +2,32 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
-from pathlib import Path
 
 import pytest
 
 from facegrid.domain.errors import GalleryNotFound
 from facegrid.domain.galleries import Encounter, Tombstone
 from facegrid.identity.ports import Claim
-from facegrid.storage.files import LocalObjectStore
 from facegrid.storage.objects import ObjectStore
 from facegrid.storage.records import StoredRecords
 from storage.making import DyingStore, PowerCut, make_call, make_encounter, make_gallery
+from stores import STORES, MakeStore
 
 GALLERY = make_gallery()
 CREATE = make_call("CreateGallery", "create")
 DELETE = make_call("DeleteSubject", "delete")
 UNNAME = make_call("DeleteGallery", "unname")
 ROOT = f"tenants/default/galleries/{GALLERY.gallery_id}/"
+Make = Callable[[], ObjectStore]
 Action = Callable[[StoredRecords], Awaitable[object]]
+
+
+@pytest.fixture(params=STORES)
+def make(request: pytest.FixtureRequest, make_store: MakeStore) -> Make:
+    """Return a function that makes empty stores of one kind."""
+    return partial(make_store, request.param)
 
 
 @asynccontextmanager
@@ -69,11 +76,11 @@ async def load(records: StoredRecords) -> list[Encounter]:
 
 
 async def crash_at_each_write(
-    folder: Path, prepare: Action, action: Action
-) -> AsyncIterator[tuple[bool, LocalObjectStore]]:
+    make: Make, prepare: Action, action: Action
+) -> AsyncIterator[tuple[bool, ObjectStore]]:
     """Yield the store after a crash before each write of the action, and last after the whole of it."""
     for writes in count():
-        store = LocalObjectStore(folder / str(writes))
+        store = make()
         async with opened(store) as records:
             await prepare(records)
         finished = True
@@ -82,7 +89,7 @@ async def crash_at_each_write(
                 await action(dying)
             except PowerCut:
                 finished = False
-        yield finished, LocalObjectStore(folder / str(writes))
+        yield finished, store
         if finished:
             return
 
@@ -98,7 +105,9 @@ def check_no_orphans(store: ObjectStore, active: list[Encounter]) -> None:
     assert len(keys) == sum(expected.values())
 
 
-async def test_an_enrolment_is_whole_or_nothing_and_its_retry_completes_it(tmp_path: Path) -> None:
+async def test_an_enrolment_is_whole_or_nothing_and_its_retry_completes_it(
+    make: Make,
+) -> None:
     """After a crash the encounter is there with all it has, or nothing of it is."""
     encounter = make_encounter(1)
     seen = set()
@@ -106,7 +115,7 @@ async def test_an_enrolment_is_whole_or_nothing_and_its_retry_completes_it(tmp_p
     async def prepare(records: StoredRecords) -> None:
         await records.create_gallery(GALLERY, CREATE)
 
-    async for finished, store in crash_at_each_write(tmp_path, prepare, lambda it: enrol(it, encounter)):
+    async for finished, store in crash_at_each_write(make, prepare, lambda it: enrol(it, encounter)):
         async with opened(store) as records:
             active = await load(records)
             check_no_orphans(store, active)
@@ -117,7 +126,7 @@ async def test_an_enrolment_is_whole_or_nothing_and_its_retry_completes_it(tmp_p
     assert seen == {(False, 0), (True, 1)}
 
 
-async def test_a_replacement_shows_the_old_or_the_new(tmp_path: Path) -> None:
+async def test_a_replacement_shows_the_old_or_the_new(make: Make) -> None:
     """The mark of the new encounter is the one step between exactly the old and exactly the new."""
     old, older, new = (
         make_encounter(2),
@@ -131,7 +140,7 @@ async def test_a_replacement_shows_the_old_or_the_new(tmp_path: Path) -> None:
         await enrol(records, older)
         await enrol(records, old)
 
-    async for _, store in crash_at_each_write(tmp_path, prepare, lambda it: enrol(it, new)):
+    async for _, store in crash_at_each_write(make, prepare, lambda it: enrol(it, new)):
         async with opened(store) as records:
             before = await records.subject(GALLERY, "jane")
             active = await load(records)
@@ -152,7 +161,7 @@ async def enrol_again(records: StoredRecords, encounter: Encounter) -> Claim:
     return await records.claim(GALLERY, encounter.encounter_id, make_call("Enroll", encounter.request_id))
 
 
-async def test_a_deletion_is_done_or_not_begun(tmp_path: Path) -> None:
+async def test_a_deletion_is_done_or_not_begun(make: Make) -> None:
     """From the tombstone on no encounter is seen again, and the next start erases what is left."""
     encounters = [make_encounter(1), make_encounter(2)]
     seen = []
@@ -162,7 +171,7 @@ async def test_a_deletion_is_done_or_not_begun(tmp_path: Path) -> None:
         for encounter in encounters:
             await enrol(records, encounter)
 
-    async for _, store in crash_at_each_write(tmp_path, prepare, delete_jane):
+    async for _, store in crash_at_each_write(make, prepare, delete_jane):
         async with opened(store) as records:
             before = await records.subject(GALLERY, "jane")
             active = await load(records)
@@ -178,7 +187,7 @@ async def test_a_deletion_is_done_or_not_begun(tmp_path: Path) -> None:
     assert seen == sorted(seen, reverse=True)
 
 
-async def test_a_reader_never_meets_a_mark_without_its_parts(tmp_path: Path) -> None:
+async def test_a_reader_never_meets_a_mark_without_its_parts(make: Make) -> None:
     """An encounter's mark goes first, so that no state of its removal reads as damage."""
     encounter = make_encounter(1)
 
@@ -187,14 +196,16 @@ async def test_a_reader_never_meets_a_mark_without_its_parts(tmp_path: Path) -> 
         await enrol(records, encounter)
 
     async for _, store in crash_at_each_write(
-        tmp_path, prepare, lambda it: it.erase(GALLERY, "jane", ids([encounter]))
+        make, prepare, lambda it: it.erase(GALLERY, "jane", ids([encounter]))
     ):
         async with opened(store) as records:
             subject = await records.subject(GALLERY, "jane")
             assert subject is None or ids(subject.encounters) == ids([encounter])
 
 
-async def test_a_replaced_encounter_does_not_return_with_the_death_of_its_successor(tmp_path: Path) -> None:
+async def test_a_replaced_encounter_does_not_return_with_the_death_of_its_successor(
+    make: Make,
+) -> None:
     """What a crash left of a replaced encounter goes before the mark that names it."""
     old, new = make_encounter(1), make_encounter(2, replaces=[f"{1:032x}"])
 
@@ -203,12 +214,12 @@ async def test_a_replaced_encounter_does_not_return_with_the_death_of_its_succes
         await enrol(records, old)
         await records.commit(GALLERY, new, [b"photograph", None])
 
-    async for _, store in crash_at_each_write(tmp_path, prepare, delete_jane):
+    async for _, store in crash_at_each_write(make, prepare, delete_jane):
         async with opened(store) as records:
             assert ids(await load(records)) in ([], ids([new]))
 
 
-async def test_a_start_that_is_broken_off_is_taken_up_by_the_next(tmp_path: Path) -> None:
+async def test_a_start_that_is_broken_off_is_taken_up_by_the_next(make: Make) -> None:
     """Recovery may itself crash before any write: what is active never changes, and all else goes."""
     encounters = [make_encounter(1), make_encounter(2, replaces=[f"{1:032x}"]), make_encounter(3)]
     lone = make_encounter(4, "john")
@@ -220,7 +231,7 @@ async def test_a_start_that_is_broken_off_is_taken_up_by_the_next(tmp_path: Path
             await records.commit(GALLERY, one, [b"photograph", None])
         await records.bury(GALLERY, Tombstone(tuple(ids([encounters[2], lone])), 50), DELETE)
 
-    async for _, store in crash_at_each_write(tmp_path, prepare, load):
+    async for _, store in crash_at_each_write(make, prepare, load):
         async with opened(store) as records:
             active = await load(records)
             assert ids(active) == ids([encounters[1]])
@@ -229,14 +240,16 @@ async def test_a_start_that_is_broken_off_is_taken_up_by_the_next(tmp_path: Path
                 assert await enrol_again(records, gone) is Claim.DELETED
 
 
-async def test_a_gallery_is_made_whole_or_not_and_its_retry_completes_it(tmp_path: Path) -> None:
+async def test_a_gallery_is_made_whole_or_not_and_its_retry_completes_it(
+    make: Make,
+) -> None:
     """A folder that no name leads to is found at the next start, and the retry still makes the gallery."""
 
     async def prepare(records: StoredRecords) -> None:
         assert await records.nameless_galleries() == []
 
     async for finished, store in crash_at_each_write(
-        tmp_path, prepare, lambda it: it.create_gallery(GALLERY, CREATE)
+        make, prepare, lambda it: it.create_gallery(GALLERY, CREATE)
     ):
         async with opened(store) as records:
             for gallery_id in await records.nameless_galleries():
@@ -249,14 +262,14 @@ async def test_a_gallery_is_made_whole_or_not_and_its_retry_completes_it(tmp_pat
             assert await records.nameless_galleries() == []
 
 
-async def test_a_gallerys_deletion_is_done_or_not_begun(tmp_path: Path) -> None:
+async def test_a_gallerys_deletion_is_done_or_not_begun(make: Make) -> None:
     """From the end of its name on nothing of a gallery is seen, and the next start erases what is left."""
 
     async def prepare(records: StoredRecords) -> None:
         await records.create_gallery(GALLERY, CREATE)
         await enrol(records, make_encounter(1))
 
-    async for _, store in crash_at_each_write(tmp_path, prepare, delete_gallery):
+    async for _, store in crash_at_each_write(make, prepare, delete_gallery):
         async with opened(store) as records:
             for gallery_id in await records.nameless_galleries():
                 await records.erase_gallery(gallery_id)

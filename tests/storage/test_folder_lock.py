@@ -53,3 +53,12 @@ def test_a_released_folder_can_be_locked_again(tmp_path: Path) -> None:
     with FolderLock(tmp_path / "new"), pytest.raises(FolderInUse, match=str(os.getpid())):
         FolderLock(tmp_path / "new")
     FolderLock(tmp_path / "new").close()
+
+
+def test_a_place_is_that_of_one_folder(tmp_path: Path) -> None:
+    """It stays the same from lock to lock, so that whoever holds it knows its former holder is gone."""
+    with FolderLock(tmp_path / "a") as first, FolderLock(tmp_path / "b") as other:
+        place = first.place
+        assert place != other.place
+    with FolderLock(tmp_path / "a") as again:
+        assert again.place == place

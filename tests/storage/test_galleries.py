@@ -1,6 +1,8 @@
 """Galleries of record, without crashes."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +27,18 @@ def test_a_gallery_of_an_older_release_has_no_quality_rules() -> None:
     form = gallery_form(make_gallery())
     del form["quality_rules"]
     assert parse_gallery(form) == replace(make_gallery(), quality_rules=())
+
+
+async def test_a_gallery_of_an_older_release_allows_no_attribute(
+    tmp_path: Path, records: StoredRecords, gallery: Gallery
+) -> None:
+    """A record without attributes is read as one that lists none."""
+    assert gallery.attributes
+    (record,) = tmp_path.rglob("gallery.json")
+    form = json.loads(record.read_bytes())
+    del form["attributes"]
+    record.write_text(json.dumps(form))
+    assert await records.gallery("staff") == replace(gallery, attributes=())
 
 
 async def test_a_repeated_creation_returns_the_gallery_that_the_first_made(

@@ -3,19 +3,17 @@
 import errno
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from facegrid.domain.errors import RequestIdReused, StoreUnavailable
+from facegrid.domain.errors import RequestIdReused, StorageFull
 from facegrid.domain.galleries import Gallery, Tombstone
 from facegrid.identity.ports import Claim
-from facegrid.storage.files import LocalObjectStore
-from facegrid.storage.objects import UnreadableObject
+from facegrid.storage.objects import ObjectStore, UnreadableObject
 from facegrid.storage.records import StoredRecords
 from facegrid.storage.subjects import StoredSubjects
-from storage.making import enrol, load, make_call, make_encounter, make_gallery
+from storage.making import DyingStore, enrol, load, make_call, make_encounter, make_gallery
 
 CREATE = make_call("CreateGallery", "r1")
 ENROLL = make_call("Enroll", "r1")
@@ -63,7 +61,7 @@ async def test_an_encounter_is_read_as_it_was_committed(records: StoredRecords, 
 
 
 async def test_photographs_are_kept_as_they_came_and_keys_name_nobody(
-    records: StoredRecords, gallery: Gallery, store: LocalObjectStore
+    records: StoredRecords, gallery: Gallery, store: ObjectStore
 ) -> None:
     """Only the sample that has a photograph gets a source, and no key holds the subject's id."""
     await enrol(records, gallery, make_encounter(1, "jane-doe"))
@@ -90,8 +88,8 @@ async def test_the_replaced_are_gone_before_they_are_erased(records: StoredRecor
     assert [one.revision for one in subject.encounters] == [2]
 
 
-class SlowReads(LocalObjectStore):
-    """A folder in which something happens between the listing of a subject and the reading of its mark."""
+class SlowReads(DyingStore):
+    """A store in which something happens between the listing of a subject and the reading of its mark."""
 
     meanwhile: Callable[[], object] | None = None
 
@@ -104,7 +102,7 @@ class SlowReads(LocalObjectStore):
 
 
 async def test_a_reader_meets_the_old_or_the_new(
-    records: StoredRecords, gallery: Gallery, store: LocalObjectStore, tmp_path: Path
+    records: StoredRecords, gallery: Gallery, store: ObjectStore
 ) -> None:
     """A subject that is replaced while it is read is found."""
     old, new = make_encounter(1), make_encounter(2, replaces=[f"{1:032x}"])
@@ -117,7 +115,7 @@ async def test_a_reader_meets_the_old_or_the_new(
         subjects.mark(new)
         subjects.tidy(subjects.folder("jane"))
 
-    slow = SlowReads(tmp_path / "store")
+    slow = SlowReads(store, writes=0)
     slow.meanwhile = replace_it
     reader = StoredRecords(slow, workers=1)
     subject = await reader.subject(gallery, "jane")
@@ -127,7 +125,7 @@ async def test_a_reader_meets_the_old_or_the_new(
 
 
 async def test_the_last_encounter_takes_its_subject_along(
-    records: StoredRecords, gallery: Gallery, store: LocalObjectStore
+    records: StoredRecords, gallery: Gallery, store: ObjectStore
 ) -> None:
     """Erasing one of two leaves the other; erasing that one too leaves no object of the subject."""
     one, two = make_encounter(1), make_encounter(2)
@@ -150,7 +148,7 @@ async def test_erasing_nothing_reads_nothing(records: StoredRecords, gallery: Ga
 
 
 async def test_a_tombstone_is_found_by_its_call_and_hides_its_encounters(
-    records: StoredRecords, gallery: Gallery, store: LocalObjectStore
+    records: StoredRecords, gallery: Gallery, store: ObjectStore
 ) -> None:
     """It holds ids and a revision, and neither the subject's name nor a template."""
     call, tombstone = make_call("DeleteSubject", "d1"), Tombstone((f"{1:032x}",), 9)
@@ -179,6 +177,7 @@ async def test_subjects_are_paged_without_gaps(records: StoredRecords, gallery: 
     assert 0 < len(pages[-1]) <= limit
 
 
+@pytest.mark.parametrize("store", ["folder"], indirect=True)
 async def test_encounters_come_in_batches(records: StoredRecords, gallery: Gallery) -> None:
     """No batch is larger than 500, and none is empty."""
     for start in range(0, 510, 30):
@@ -189,7 +188,7 @@ async def test_encounters_come_in_batches(records: StoredRecords, gallery: Galle
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"schema_version": 1}', b'{"schema_version": 2}'])
 @pytest.mark.parametrize("ending", ["encounter.json", "subject.json"])
 async def test_a_damaged_record_is_told_by_its_key(
-    records: StoredRecords, gallery: Gallery, store: LocalObjectStore, ending: str, data: bytes
+    records: StoredRecords, gallery: Gallery, store: ObjectStore, ending: str, data: bytes
 ) -> None:
     """What can't be read is never taken for what is not there."""
     await enrol(records, gallery, make_encounter(1))
@@ -201,7 +200,7 @@ async def test_a_damaged_record_is_told_by_its_key(
 
 @pytest.mark.parametrize("ending", ["subject.json", "0/templates/open-1.0"])
 async def test_a_missing_part_of_a_committed_encounter_is_told_by_its_key(
-    records: StoredRecords, gallery: Gallery, store: LocalObjectStore, ending: str
+    records: StoredRecords, gallery: Gallery, store: ObjectStore, ending: str
 ) -> None:
     """A record with a mark and without its parts is damage, not absence."""
     await enrol(records, gallery, make_encounter(1))
@@ -212,7 +211,7 @@ async def test_a_missing_part_of_a_committed_encounter_is_told_by_its_key(
 
 
 async def test_a_template_of_the_wrong_length_is_told_by_its_key(
-    records: StoredRecords, gallery: Gallery, store: LocalObjectStore
+    records: StoredRecords, gallery: Gallery, store: ObjectStore
 ) -> None:
     """A truncated template does not reach an index."""
     await enrol(records, gallery, make_encounter(1))
@@ -222,36 +221,35 @@ async def test_a_template_of_the_wrong_length_is_told_by_its_key(
         await load(records, gallery)
 
 
-class FullStore(LocalObjectStore):
-    """A folder on a disk that is full."""
+class FillingStore(DyingStore):
+    """A store whose disk is full before the write after the first `writes`."""
 
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        """Fail as a full disk does."""
-        raise OSError(errno.ENOSPC, "No space left on device", f"/srv/{key}/{len(data)}")
+    def _write(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device", "/srv/facegrid/1")
+
+    def _check_alive(self) -> None:
+        """Read a full disk like any other."""
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove what takes room."""
+        self._store.delete_prefix(prefix)
 
 
-async def test_a_commit_that_fails_leaves_no_photograph(
-    records: StoredRecords, gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_commit_that_fails_leaves_no_photograph(gallery: Gallery, store: ObjectStore) -> None:
     """Where the disk is full in the middle of an encounter, what was written of it is removed."""
-    put, written = LocalObjectStore.put, []
-
-    def put_one(store: LocalObjectStore, key: str, data: bytes) -> None:
-        written.append(key)
-        if len(written) > 2:
-            raise OSError(errno.ENOSPC, "full")
-        put(store, key, data)
-
-    monkeypatch.setattr(LocalObjectStore, "put", put_one)
-    with pytest.raises(StoreUnavailable):
+    records = StoredRecords(FillingStore(store, writes=2), workers=1)
+    with pytest.raises(StorageFull):
         await records.commit(gallery, make_encounter(1), [b"photograph", b"photograph"])
-    assert not [path for path in tmp_path.rglob("*") if path.name in {"source", "open-1.0"}]
+    records.close()
+    assert [key for key in store.keys("") if "/subjects/" in key and not key.endswith("subject.json")] == []
 
 
-async def test_a_full_disk_is_unavailable_and_names_no_path(tmp_path: Path) -> None:
-    """The client learns that the store failed, and nothing of the server's folders."""
-    records = StoredRecords(FullStore(tmp_path), workers=1)
-    with pytest.raises(StoreUnavailable) as caught:
+async def test_a_full_disk_names_no_path(store: ObjectStore) -> None:
+    """The client learns that the store is full, and nothing of the server's folders."""
+    records = StoredRecords(FillingStore(store, writes=0), workers=1)
+    with pytest.raises(StorageFull) as caught:
         await records.create_gallery(make_gallery(), CREATE)
     records.close()
     assert "/" not in caught.value.message

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facegrid.domain.attributes import Attribute
 from facegrid.domain.errors import InvalidField
 from facegrid.vision.adding import add_pack
 from facegrid.vision.align import align
@@ -40,12 +41,12 @@ def add(folder: Path, **changes: Any) -> Path:
 
 
 def test_pack(folder: Path) -> None:
-    """The pack holds detector and embedder alone, and its manifest says of them what the files say."""
+    """The pack holds the models and nothing else, and its manifest says of them what the files say."""
     added = add(folder)
     packs = PackFolder(added.parent)
     manifest = packs.manifest("mine")
     held = {path.name for path in added.iterdir() if path.suffix != ".batchable"}
-    assert held == {"det.onnx", "manifest.toml", "rec.onnx"}
+    assert held == {path.name for path in folder.glob("*.onnx")} | {"manifest.toml"}
     assert [path.name for path in added.parent.iterdir()] == ["mine"]
     assert (manifest.detector.kind, manifest.detector.input_size) == ("scrfd", 64)
     assert (manifest.embedder.alignment, manifest.embedder.dimension) == ("arcface-112", 64)
@@ -56,6 +57,33 @@ def test_pack(folder: Path) -> None:
     digest = hashlib.sha256((folder / "rec.onnx").read_bytes()).hexdigest()
     assert manifest.embedder.model.sha256 == digest
     assert packs.load("mine").pack == manifest.pack
+    assert manifest.pack.attributes == {
+        Attribute.AGE: "box-96",
+        Attribute.GENDER_PRESENTATION: "box-96",
+        Attribute.LANDMARKS_106: "box-192",
+        Attribute.LANDMARKS_68: "box-192",
+        Attribute.POSE: "box-192",
+    }
+    assert [(one.mean, one.std) for one in manifest.attributes] == [(127.5, 128)] * 3
+
+
+def test_attributes_do_not_move_templates(folder: Path) -> None:
+    """A pack without models of attributes makes templates of the same version and reads nothing."""
+    with_models = PackFolder(add(folder).parent).manifest("mine")
+    for name in ("genderage", "2d106det", "1k3d68"):
+        (folder / f"{name}.onnx").unlink()
+    shutil.rmtree(folder.parent / "packs")
+    without = PackFolder(add(folder).parent).manifest("mine")
+    assert without.template_version == with_models.template_version
+    assert without.pack.attributes == {}
+
+
+def test_detector_of_masks(folder: Path) -> None:
+    """A detector that states masks offers them without another model."""
+    write_maps(folder / "det.onnx", side=64, masks=True)
+    packs = PackFolder(add(folder).parent)
+    assert packs.manifest("mine").pack.attributes[Attribute.MASK] == ""
+    assert packs.load("mine").detector.detect(np.full((64, 64, 3), 200, np.uint8))[0].mask is not None
 
 
 @pytest.mark.parametrize(
@@ -112,6 +140,10 @@ def test_embedding_as_insightface_does(
         (lambda folder: (folder / "det.onnx").unlink(), r"one detector and has 0; .*rec\.onnx \(embedder\)"),
         (lambda folder: (folder / "rec.onnx").unlink(), r"one embedder and has 0; .*det\.onnx \(scrfd\)"),
         (lambda folder: write_table(folder / "b.onnx", 128, 512), r"one embedder and has 2; .*b\.onnx"),
+        (
+            lambda folder: write_table(folder / "b.onnx", 96, 3),
+            r"one genderage and has 2; .*b\.onnx \(genderage\).*genderage\.onnx \(genderage\)",
+        ),
         (lambda folder: write_yunet(folder / "b.onnx"), r"one detector and has 2; .*b\.onnx \(yunet\)"),
         (lambda folder: (folder / "b.onnx").write_bytes(b"?"), r"^b\.onnx is not an ONNX model"),
         (lambda folder: write_table(folder / "b.onnx", 80, 3), r"^b\.onnx is of no known kind"),

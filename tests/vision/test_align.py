@@ -7,7 +7,8 @@ from skimage.transform import SimilarityTransform
 
 from facegrid.domain.alignment import ALIGNMENTS, alignment_named, similarity_transform
 from facegrid.domain.errors import InvalidField
-from facegrid.vision.align import align
+from facegrid.domain.faces import Box, DetectedFace
+from facegrid.vision.align import align, cut
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -75,3 +76,27 @@ def test_unknown_alignment(name: str) -> None:
     """A name that means no alignment is refused with those that do."""
     with pytest.raises(InvalidField, match="use 'arcface-112', 'dlib-150'"):
         alignment_named(name)
+
+
+def test_crop_around_a_box(astronaut: NDArray[np.uint8]) -> None:
+    """It shows one and a half of the box's longer side, at its scale, and black beyond the photograph."""
+    face = DetectedFace(Box(-16, 100, 64, 32), np.zeros((5, 2), np.float32), 0.9)
+    crop = cut(astronaut, face, "box-96")
+    np.testing.assert_array_equal(crop[:, 32:], astronaut[68:164, :64])
+    assert not crop[:, :32].any()
+
+
+def test_crop_of_other_names(astronaut: NDArray[np.uint8]) -> None:
+    """Other names cut around the landmarks, and what is no name is refused."""
+    alignment = ALIGNMENTS["arcface-112"]
+    face = DetectedFace(Box(0, 0, 9, 9), alignment.points, 0.9)
+    np.testing.assert_array_equal(cut(astronaut, face, "arcface-112"), astronaut[:112, :112])
+    with pytest.raises(InvalidField, match="alignment is 'box-0'"):
+        cut(astronaut, face, "box-0")
+
+
+@pytest.mark.parametrize("size", [(0, 0), (-3, -5)])
+def test_box_without_extent(astronaut: NDArray[np.uint8], size: tuple[float, float]) -> None:
+    """It is cut as one of a pixel."""
+    face = DetectedFace(Box(100, 100, *size), np.zeros((5, 2), np.float32), 0.9)
+    assert cut(astronaut, face, "box-96").shape == (96, 96, 3)

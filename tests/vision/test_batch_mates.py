@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import seeded_models
 from facegrid.vision.detectors.scrfd import ScrfdDetector
 from facegrid.vision.session import Session
+from seeded import write_maps, write_table
 
 # Model file by kind, and the shape of one input; the open pack's files have their real weights.
 SHAPES = {
@@ -20,6 +21,10 @@ SHAPES = {
     "dlib_resnet.onnx": (3, 150, 150),
     "arcface.onnx": (3, 112, 112),
     "scrfd.onnx": (3, 64, 64),
+    "maps.onnx": (3, 64, 64),
+    "genderage.onnx": (3, 96, 96),
+    "2d106det.onnx": (3, 192, 192),
+    "1k3d68.onnx": (3, 192, 192),
 }
 few = settings(max_examples=5, deadline=None, derandomize=True)
 sizes = st.lists(st.tuples(st.integers(8, 90), st.integers(8, 90)), min_size=2, max_size=4)
@@ -33,13 +38,17 @@ def load(open_pack_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
     made = {
         "arcface.onnx": seeded_models.embedder(folder / "arcface.onnx"),
         "scrfd.onnx": seeded_models.scrfd(folder / "scrfd.onnx"),
+        "maps.onnx": write_maps(folder / "maps.onnx", masks=True),
+        "genderage.onnx": write_table(folder / "genderage.onnx", 96, 3),
+        "2d106det.onnx": write_table(folder / "2d106det.onnx", 192, 212, batch=1),
+        "1k3d68.onnx": write_table(folder / "1k3d68.onnx", 192, 3309),
     }
     return lambda name: Session(made.get(name, open_pack_root / "open" / name), threads=1)
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_models(load: Callable[[str], Session], name: str) -> None:
-    """SCRFD's, MTCNN's and the embedders' outputs for an item are the same wherever it stands."""
+    """Detectors', embedders' and attribute models' outputs for an item are the same wherever it stands."""
     session = load(name)
 
     @few

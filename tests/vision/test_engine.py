@@ -2,12 +2,15 @@
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from facegrid.domain.attributes import Attribute, FaceAttributes, Pose
 from facegrid.domain.errors import InvalidPhotograph, PackNotFound, PhotographTooLarge
 from facegrid.domain.faces import DetectedFace, Detection, Pixels
 from facegrid.vision.decode import PhotographLimits
@@ -18,17 +21,26 @@ from facegrid.vision.packs import PackFolder
 
 
 class CountingPacks(PackFolder):
-    """A folder of packs that counts the detectors that it loads, which may be one that it was given."""
+    """A folder of packs that counts the detectors that it loads; it may be given what to load instead."""
 
-    def __init__(self, root: Path, detector: FaceDetector | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        detector: FaceDetector | None = None,
+        attributes: Mapping[str, "CountingModel"] | None = None,
+    ) -> None:
         """Look below `root`."""
         super().__init__(root)
-        self.loads, self._given = 0, detector
+        self.loads, self._detector_given, self._attributes_given = 0, detector, attributes
 
     def load_detector(self, name: str) -> FaceDetector:
         """Count, then load."""
         self.loads += 1
-        return self._given or super().load_detector(name)
+        return self._detector_given or super().load_detector(name)
+
+    def load_attributes(self, name: str) -> Any:
+        """Load, without counting."""
+        return self._attributes_given or super().load_attributes(name)
 
 
 async def test_detect_and_embed(engine: VisionEngine, six_people: bytes) -> None:
@@ -110,6 +122,41 @@ async def test_bad_crop_fails_alone(engine: VisionEngine) -> None:
     assert isinstance(outcomes[0], list)
     assert len(outcomes[0]) == 3
     assert isinstance(outcomes[1], Exception)
+
+
+class CountingModel:
+    """Reads an age off each face's place, and keeps the sizes of the batches that it was given."""
+
+    def __init__(self) -> None:
+        """Start with no batch seen."""
+        self.batches: list[int] = []
+
+    def read(self, faces: Sequence[DetectedFace]) -> list[FaceAttributes]:
+        """Read the age."""
+        self.batches.append(len(faces))
+        return [FaceAttributes(age=face.box.x, pose=Pose(1, 2, 3)) for face in faces]
+
+
+async def test_attributes(open_pack_root: Path, six_people: bytes) -> None:
+    """The faces of a photograph share a run of each model that is needed, and keep their order."""
+    models = {kind: CountingModel() for kind in ("genderage", "landmark_2d_106", "landmark_3d_68")}
+    engine = VisionEngine(CountingPacks(open_pack_root, attributes=models), PhotographLimits(), workers=2)
+    faces = (await engine.detect(six_people, "open", ["box-96"])).faces
+    assert {face.crops["box-96"].shape for face in faces} == {(96, 96, 3)}
+    read = await engine.read(faces, "open", [Attribute.AGE])
+    assert [one.age for one in read] == [face.box.x for face in faces]
+    assert [one.pose for one in read] == [None] * 6
+    assert {kind: model.batches for kind, model in models.items()} == {
+        "genderage": [6],
+        "landmark_2d_106": [],
+        "landmark_3d_68": [],
+    }
+    masked = [replace(face, mask=0.5) for face in faces[:2]]
+    assert [one.mask for one in await engine.read(masked, "open", [Attribute.MASK])] == [0.5, 0.5]
+    assert sum(len(model.batches) for model in models.values()) == 1
+    with pytest.raises(PackNotFound):
+        await engine.read(faces, "other", [Attribute.AGE])
+    engine.close()
 
 
 async def test_pack_is_loaded_once(open_pack_root: Path, six_people: bytes) -> None:

@@ -74,6 +74,32 @@ def test_input_of_an_embedder(tmp_path: Path, normalises: bool) -> None:
     assert (found.mean, found.std) == (reference.input_mean, reference.input_std)
 
 
+@pytest.mark.parametrize("first_node", ["", "Sub", "bn_data"])
+@pytest.mark.parametrize(("side", "length"), [(96, 3), (192, 212), (192, 3309)])
+def test_input_of_an_attribute_model(tmp_path: Path, first_node: str, side: int, length: int) -> None:
+    """One that normalises for itself, be it in a node bn_data, is fed plain pixels as by insightface."""
+    path = write_table(tmp_path / "m.onnx", side, length, normalises=first_node == "Sub")
+    if first_node == "bn_data":
+        model = onnx.load(path)
+        model.graph.node[0].name = first_node
+        onnx.save(model, path)
+    found = inspect_model(path)
+    assert (found.mean, found.std) == ((0, 1) if first_node else (127.5, 128))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        name = "attribute" if side == 96 else "landmark"
+        zoo = pytest.importorskip(f"insightface.model_zoo.{name}", exc_type=ImportError)
+        reference = getattr(zoo, name.capitalize())(str(path))
+    assert (found.mean, found.std) == (reference.input_mean, reference.input_std)
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_detector_of_masks(tmp_path: Path, masks: bool) -> None:
+    """RetinaFace's maps are recognised with and without those of masks."""
+    found = inspect_model(write_maps(tmp_path / "m.onnx", masks=masks))
+    assert (found.kind, found.mask) == ("retinaface", masks)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

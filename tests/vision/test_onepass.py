@@ -167,13 +167,18 @@ class Reversed:
         return self.session.run(batch)[::-1]
 
 
-def test_strided_heads(tmp_path: Path) -> None:
-    """RetinaFace's maps are decoded as a plain loop over InsightFace's anchors does."""
-    path, pixels = write_maps(tmp_path / "m.onnx"), noise(SIZE, SIZE)
+@pytest.mark.parametrize("covered", [False, True])
+def test_strided_heads(tmp_path: Path, covered: bool) -> None:
+    """RetinaFace's maps are decoded as a plain loop over InsightFace's anchors does.
+
+    Those of the anti-Covid form state a mask for each face, and landmarks in fifths.
+    """
+    path, pixels = write_maps(tmp_path / "m.onnx", masks=covered), noise(SIZE, SIZE)
     outputs = run(path, pixels.astype(np.float32).transpose(2, 0, 1)[None])
     expected: list[Found] = []
+    masks, maps, unit = [], 4 if covered else 3, 0.2 if covered else 1
     for level, (stride, scales) in enumerate(((32, (32, 16)), (16, (8, 4)), (8, (2, 1)))):
-        odds, deltas, landmarks = (x[0] for x in outputs[3 * level : 3 * level + 3])
+        odds, deltas, landmarks, *kinds = (x[0] for x in outputs[maps * level : maps * level + maps])
         for y in range(SIZE // stride):
             for x in range(SIZE // stride):
                 for a, scale in enumerate(scales):
@@ -190,10 +195,13 @@ def test_strided_heads(tmp_path: Path) -> None:
                     )
                     box = [mx - (w - 1) / 2, my - (h - 1) / 2, mx + (w - 1) / 2, my + (h - 1) / 2]
                     marks = landmarks[10 * a : 10 * a + 10, y, x].reshape(5, 2)
-                    points = [(cx + px * side, cy + py * side) for px, py in marks]
+                    points = [(cx + px * unit * side, cy + py * unit * side) for px, py in marks]
                     expected.append((odds[2 + a, y, x], box, points))
-    ours = detector(RetinaFaceDetector, path, score=0.6, overlap=1)
-    assert_same(ours.detect(pixels), *best(expected, 0.6), atol=1e-3)
+                    masks.append((odds[2 + a, y, x], kinds[0][4 + a, y, x] if covered else None))
+    faces = detector(RetinaFaceDetector, path, score=0.6, overlap=1).detect(pixels)
+    assert_same(faces, *best(expected, 0.6), atol=1e-3)
+    stated = [mask for _, mask in sorted(masks, key=lambda found: -found[0])][: len(faces)]
+    assert [face.mask for face in faces] == (pytest.approx(stated, abs=1e-5) if covered else stated)
 
 
 def run(path: Path, blob: NDArray[Any]) -> list[NDArray[np.float32]]:

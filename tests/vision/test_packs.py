@@ -79,12 +79,20 @@ def test_verify_reports_each_file(packs_root: Path) -> None:
             r"^mine, embedder \(rec\.onnx\) does not run as .*Got: 128",
         ),
         ({"NCHW": "NHWC"}, r"embedder\.input\.layout"),
+        (
+            {'"genderage"': '"landmark_2d_106"'},
+            r"^mine, landmark_2d_106 \(age\.onnx\): .* 212 numbers",
+        ),
+        ({"side = 96": "side = 192"}, r"^mine, genderage \(age\.onnx\) does not run as .*Got: 192"),
+        ({"mask = false": "mask = true"}, r"^mine, detector \(det\.onnx\): .*remove detector\.mask"),
+        ({'kind = "genderage"': 'kind = "smile"'}, r"attributes\.0\.kind"),
     ],
 )
 def test_manifest_that_is_not_of_its_files(tmp_path: Path, changes: dict[str, str], message: str) -> None:
     """A manifest that says something else than its files do is refused when the pack is loaded."""
     write_scrfd(tmp_path / "det.onnx", side=64)
     write_table(tmp_path / "rec.onnx", 112, 64)
+    write_table(tmp_path / "age.onnx", 96, 3)
     manifest = add_pack(tmp_path / "packs", "mine", tmp_path, licence="none", threshold=0.4) / "manifest.toml"
     text = manifest.read_text("utf-8")
     for right, wrong in changes.items():
@@ -93,6 +101,26 @@ def test_manifest_that_is_not_of_its_files(tmp_path: Path, changes: dict[str, st
     manifest.write_text(text, "utf-8")
     with pytest.raises(PackError, match=f"(?s){message}"):
         PackFolder(tmp_path / "packs").load("mine")
+
+
+def test_models_of_attributes_are_verified(tmp_path: Path) -> None:
+    """Their files count like any other of the pack, and there is one of a kind."""
+    write_scrfd(tmp_path / "det.onnx", side=64)
+    write_table(tmp_path / "rec.onnx", 112, 64)
+    write_table(tmp_path / "age.onnx", 96, 3)
+    folder, packs = tmp_path / "packs" / "mine", PackFolder(tmp_path / "packs")
+    add_pack(tmp_path / "packs", "mine", tmp_path, licence="none", threshold=0.4)
+    assert [report.path for report in packs.verify("mine")] == ["det.onnx", "rec.onnx", "age.onnx"]
+    assert list(packs.load("mine").attributes) == ["genderage"]
+    text = (folder / "manifest.toml").read_text("utf-8")
+    again = text[text.index("[[attributes]]") : text.index("[thresholds.verify]")]
+    (folder / "manifest.toml").write_text(text + again, "utf-8")
+    with pytest.raises(PackError, match=r"attributes: .*two models are of one kind"):
+        packs.load("mine")
+    (folder / "manifest.toml").write_text(text, "utf-8")
+    (folder / "age.onnx").write_bytes(b"changed")
+    with pytest.raises(PackError, match=r"^mine/age\.onnx has sha256"):
+        packs.load("mine")
 
 
 def test_weights_outside_the_pack(packs_root: Path) -> None:

@@ -14,11 +14,12 @@ _MATCH, _NO_MATCH, _TEXT = (0, 158, 115), (213, 94, 0), (255, 255, 255)
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """A face, the words beside it, and whether they name somebody."""
+    """A face, the words beside it, whether they name somebody, and points beside its own landmarks."""
 
     face: pb.DetectedFace
     label: str
     named: bool
+    points: Sequence[pb.Point] = ()
 
 
 class Annotator:
@@ -61,9 +62,10 @@ def _draw_face(
     left, top = box.x * scale, box.y * scale
     right, bottom = left + box.width * scale, top + box.height * scale
     draw.rectangle((left, top, right, bottom), outline=colour, width=line)
-    for point in annotation.face.landmarks:
-        x, y = point.x * scale, point.y * scale
-        draw.ellipse((x - line, y - line, x + line, y + line), fill=_TEXT, outline=colour)
+    for points, size_px in ((annotation.points, line / 2), (annotation.face.landmarks, line)):
+        for point in points:
+            x, y = point.x * scale, point.y * scale
+            draw.ellipse((x - size_px, y - size_px, x + size_px, y + size_px), fill=_TEXT, outline=colour)
     _draw_label(draw, size, annotation.label, (left, top, bottom), colour)
 
 

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 from rich.table import Table
 
+from facegrid.cli.attributes import ATTRIBUTES_HELP, attribute_names, attributes_named
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.output import AsJson, number, table, threshold_source
 from facegrid.cli.requirements import parse_requirements, show_requirement
@@ -37,6 +38,9 @@ def create_gallery(
             help="What a face must keep to be enrolled, as 'inter_eye_distance>=60'; repeat it.",
         ),
     ] = None,
+    attributes: Annotated[
+        str, typer.Option(metavar="NAMES", help=f"What analyze may read. {ATTRIBUTES_HELP}")
+    ] = "",
     server: Server = "",
     data: Data = None,
 ) -> None:
@@ -50,6 +54,7 @@ def create_gallery(
             identify_threshold=identify_threshold,
             keep_photographs=keep_photographs,
             quality_rules=rules,
+            attributes=attributes_named(attributes),
         )
     typer.echo(f"gallery {gallery.name} is bound to {gallery.template_version}")
 
@@ -180,6 +185,7 @@ def _gallery_json(gallery: pb.Gallery) -> dict[str, object]:
         "identify_threshold_source": threshold_source(gallery.identify_threshold),
         "keep_photographs": gallery.keep_photographs,
         "quality_rules": [show_requirement(rule) for rule in gallery.quality_rules],
+        "attributes": attribute_names(list(gallery.attributes)),
         "created": _time(gallery.create_time),
     }
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from facegrid import __version__
+from facegrid.cli.analyze import analyze
 from facegrid.cli.enroll import enroll
 from facegrid.cli.galleries import gallery_app, subject_app
 from facegrid.cli.models import models_app
@@ -29,7 +30,7 @@ def _facegrid(
         raise typer.Exit
 
 
-for command in (enroll, identify, verify, detect, serve):
+for command in (enroll, identify, verify, detect, analyze, serve):
     app.command()(command)
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(subject_app, name="subject")

@@ -96,7 +96,7 @@ def add_model(
     ],
     models: Models = None,
 ) -> None:
-    """Make a pack of the one detector and one embedder in a folder of ONNX files."""
+    """Make a pack of a folder of ONNX files: one detector, one embedder, models of attributes."""
     with configuration_errors():
         from facegrid.serving.packs import add_pack  # noqa: PLC0415  # heavy: only where it is used
 

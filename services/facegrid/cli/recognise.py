@@ -1,29 +1,23 @@
 """`facegrid detect`, `identify` and `verify`: photographs in, faces with decisions out."""
 
-import json
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.draw import Annotation, Annotator
-from facegrid.cli.output import AsJson, candidate_pairs, decision_json, face_json, table
+from facegrid.cli.output import AsJson, candidate_pairs, decision_json, face_json
 from facegrid.cli.photographs import for_each, report_failures
+from facegrid.cli.report import Draw, Photographs, photograph_json, report
 from facegrid.client import Client
 from facegrid.v1 import types_pb2 as pb
 
-Photographs = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photographs.")]
 GalleryOption = Annotated[str, typer.Option("--gallery", metavar="NAME", help="The gallery.")]
-Draw = Annotated[
-    Path | None, typer.Option("--draw", metavar="DIR", help="Write annotated copies into this folder.")
-]
 
 
 class Faces(Enum):
@@ -41,6 +35,7 @@ _SELECTIONS = {
 }
 
 
+_DECIDED = ("Decision", "Candidates")
 _UNDECIDED: dict[str, Any] = {
     "template_version": None,
     "decision": None,
@@ -62,6 +57,16 @@ class SeenFace:
         return self.decided["decision"] or ""
 
     @property
+    def named(self) -> bool:
+        """Whether nothing speaks against the label."""
+        return self.decision != "NO_MATCH"
+
+    @property
+    def points(self) -> Sequence[pb.Point]:
+        """No points beside the landmarks of the face itself."""
+        return ()
+
+    @property
     def label(self) -> str:
         """The words beside the face in a picture."""
         if self.decision == "MATCH":
@@ -72,6 +77,14 @@ class SeenFace:
     def as_json(self) -> dict[str, Any]:
         """Return the face as an object of `--json`."""
         return face_json(self.face) | self.decided
+
+    def cells(self) -> list[str]:
+        """Return decision and candidates for a table."""
+        colour = "green" if self.decision == "MATCH" else "yellow"
+        candidates = ", ".join(
+            f"{escape(one['subject'])} {one['score']:.3f}" for one in self.decided["candidates"]
+        )
+        return [f"[{colour}]{self.decision.replace('_', ' ')}[/]", candidates]
 
 
 def detect(
@@ -87,7 +100,7 @@ def detect(
         def work(path: Path) -> list[SeenFace]:
             return [SeenFace(face) for face in client.detect(path.read_bytes()).faces]
 
-        _recognise(photographs, work, "Detecting", draw, as_json, searched=())
+        report(photographs, work, "Detecting", draw, as_json, columns=())
 
 
 def identify(
@@ -107,7 +120,7 @@ def identify(
         def work(path: Path) -> list[SeenFace]:
             return _identify(client, gallery, path, top, faces)
 
-        _recognise(photographs, work, "Identifying", draw, as_json)
+        report(photographs, work, "Identifying", draw, as_json, _DECIDED)
 
 
 def verify(
@@ -130,9 +143,11 @@ def verify(
     with connected(server, data) as client:
         if gallery:
             client.get_subject(gallery, subject)
-            _recognise(
-                photographs, lambda path: _verify(client, gallery, subject, path), "Verifying", draw, as_json
-            )
+
+            def work(path: Path) -> list[SeenFace]:
+                return _verify(client, gallery, subject, path)
+
+            report(photographs, work, "Verifying", draw, as_json, _DECIDED)
         else:
             _compare(client, photographs[0], photographs[1], draw, as_json)
 
@@ -184,68 +199,12 @@ def _compare(client: Client, first: Path, second: Path, draw: Path | None, as_js
             f"score {seen[0].decided['candidates'][0]['score']:.2f}",
         )
         for path, one in zip((first, second), seen, strict=True):
-            annotator.write(path, [Annotation(one.face, score, _is_named(one))])
+            annotator.write(path, [Annotation(one.face, score, one.named)])
     culprit = second if outcome.field in {"second", str(second)} else first
     if as_json:
         error = f"{culprit}: {outcome.error}" if outcome.error else ""
-        typer.echo(_photograph_json(first, seen[:1] if seen else (), error))
+        typer.echo(photograph_json(first, seen[:1] if seen else (), error))
     elif seen:
         score, threshold = seen[0].decided["candidates"][0]["score"], seen[0].decided["threshold"]
         typer.echo(f"{seen[0].decision}: score {score:.3f}, threshold {threshold:.3f}")
     report_failures([(culprit, outcome.error)] if outcome.error else [])
-
-
-def _recognise(
-    photographs: Sequence[Path],
-    work: Callable[[Path], list[SeenFace]],
-    title: str,
-    draw: Path | None,
-    as_json: bool,
-    searched: Sequence[str] = ("Decision", "Candidates"),
-) -> None:
-    annotator = Annotator(draw, photographs) if draw else None
-    shown = table("Photograph", "Face", "Detection", "Eyes apart", *searched)
-    names = Counter(path.name for path in photographs)
-    failures = []
-    for outcome in for_each(photographs, work, title):
-        faces = outcome.answer or []
-        if outcome.error:
-            failures.append((outcome.item, outcome.error))
-        elif annotator:
-            annotator.write(outcome.item, [Annotation(one.face, one.label, _is_named(one)) for one in faces])
-        if as_json:
-            typer.echo(_photograph_json(outcome.item, faces, outcome.error))
-        name = escape(outcome.item.name if names[outcome.item.name] == 1 else str(outcome.item))
-        for one in faces:
-            shown.add_row(name, *_row(one)[: len(shown.columns) - 1])
-        if not faces and not outcome.error:
-            shown.add_row(name, "no face")
-    if not as_json and shown.row_count:
-        Console().print(shown)
-    if draw and len(failures) < len(photographs):
-        Console(stderr=True).print(f"annotated copies are in {escape(str(draw))}", highlight=False)
-    report_failures(failures)
-
-
-def _photograph_json(path: Path, faces: Sequence[SeenFace], error: str) -> str:
-    return json.dumps({"photo": str(path), "faces": [one.as_json() for one in faces], "error": error or None})
-
-
-def _is_named(seen: SeenFace) -> bool:
-    return seen.decision != "NO_MATCH"
-
-
-def _row(seen: SeenFace) -> list[str]:
-    box = seen.face.box
-    eyes = next((one.value for one in seen.face.quality if one.measure == "inter_eye_distance"), 0.0)
-    colour = "green" if seen.decision == "MATCH" else "yellow"
-    candidates = ", ".join(
-        f"{escape(one['subject'])} {one['score']:.3f}" for one in seen.decided["candidates"]
-    )
-    return [
-        f"{box.width:.0f}×{box.height:.0f} at {box.x:.0f},{box.y:.0f}",
-        f"{seen.face.detection_score:.2f}",
-        f"{eyes:.0f} px",
-        f"[{colour}]{seen.decision.replace('_', ' ')}[/]",
-        candidates,
-    ]

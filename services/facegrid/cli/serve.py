@@ -30,6 +30,13 @@ def serve(
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder that holds everything. [env: FACEGRID_DATA]")
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Keep objects in a bucket: https://HOST[:PORT]/BUCKET[/PREFIX]. [env: FACEGRID_STORE]",
+        ),
+    ] = None,
     milvus: Annotated[
         str | None,
         typer.Option(metavar="URI", help="Index in Milvus: a path is Milvus Lite, an URL is a server."),
@@ -48,7 +55,7 @@ def serve(
     """Run the service until SIGTERM, in one process unless --ray is given."""
     configure_log(json=log_format is LogFormat.JSON)
     with configuration_errors():
-        chosen = settings(data=data, milvus=milvus)
+        chosen = settings(data=data, store=store, milvus=milvus)
         if ray is None:
             from facegrid.serving.local import serve_forever  # noqa: PLC0415  # heavy: only where it is used
 

@@ -113,6 +113,21 @@ class Client:
         )
         return self._call(self._faces.Compare, request)
 
+    def analyze(
+        self,
+        photograph: bytes,
+        attributes: Sequence[pb.Attribute.ValueType],
+        *,
+        faces: pb.FaceSelection.ValueType = pb.FACE_SELECTION_EXACTLY_ONE,
+        pack: str = "",
+        gallery: str = "",
+    ) -> face_pb.AnalyzeResponse:
+        """Read attributes of each face that is meant, as the server or the gallery allows."""
+        request = face_pb.AnalyzeRequest(
+            photograph=photograph, attributes=attributes, faces=faces, pack=pack, gallery=gallery
+        )
+        return self._call(self._faces.Analyze, request)
+
     def create_gallery(
         self,
         name: str,
@@ -122,6 +137,7 @@ class Client:
         identify_threshold: float | None = None,
         keep_photographs: bool = True,
         quality_rules: Sequence[pb.QualityRule] = (),
+        attributes: Sequence[pb.Attribute.ValueType] = (),
     ) -> pb.Gallery:
         """Make a gallery; thresholds that are None are the pack's."""
         request = gallery_pb.CreateGalleryRequest(
@@ -131,6 +147,7 @@ class Client:
             identify_threshold=identify_threshold,
             keep_photographs=keep_photographs,
             quality_rules=quality_rules,
+            attributes=attributes,
         )
         return self._call(self._galleries.CreateGallery, request).gallery
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegrid.domain.errors import InvalidField
-from facegrid.domain.faces import Floats
+from facegrid.domain.faces import Box, Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
@@ -46,6 +46,8 @@ ALIGNMENTS = {
 
 _MARGIN_128 = np.array([8, 0], np.float32)
 _SCALED = re.compile(r"arcface-([1-9][0-9]{1,3})")
+_AROUND_BOX = re.compile(r"box-([1-9][0-9]{1,3})")
+_BOX_MARGIN = np.float32(1.5)
 
 
 def alignment_named(name: str) -> Alignment:
@@ -66,6 +68,26 @@ def alignment_named(name: str) -> Alignment:
     if side % 112 and side % 128 == 0:
         return Alignment(name, side, (points + _MARGIN_128) * np.float32(side / 128))
     return Alignment(name, side, points * np.float32(side / 112))
+
+
+def box_side(name: str) -> int | None:
+    """Return the side of the crop that a name "box-SIDE" means, in pixels; None for other names."""
+    found = _AROUND_BOX.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+def box_transform(box: Box, side: int) -> NDArray[np.float64]:
+    """Return the 2×3 matrix that scales the square around a box to `side` pixels, without rotation.
+
+    The square is 1.5 times the box's longer side, as InsightFace's attribute models see a face, and is
+    computed in single precision as there: a crop can differ by whole grey levels otherwise. A box of less
+    than a pixel counts as one pixel.
+    """
+    corner = np.array([box.x, box.y], np.float32)
+    opposite = np.array([box.x + box.width, box.y + box.height], np.float32)
+    scale = np.float32(side) / (max(*(opposite - corner), np.float32(1)) * _BOX_MARGIN)
+    centre = (corner + opposite) / np.float32(2)
+    return np.column_stack([np.eye(2) * scale, side / 2 - (centre * scale).astype(np.float64)])
 
 
 def similarity_transform(source: Floats, target: Floats) -> NDArray[np.float64]:

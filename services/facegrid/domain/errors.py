@@ -20,16 +20,20 @@ FacegridError
 │   ├── GalleryExists
 │   ├── SubjectExists
 │   └── RequestIdReused
+├── NotPermitted          nobody allowed it
+│   └── AttributeNotAllowed   neither the server nor the gallery allows an attribute
 ├── WrongState            the request is right, the system's state does not allow it
 │   ├── TemplateVersionMismatch
 │   ├── PackChanged           the gallery is bound to another version of its pack
 │   ├── PackNotInstalled      the gallery is bound to a pack that this server does not hold
+│   ├── AttributeNotAvailable the pack has no model that reads an attribute
 │   └── EncounterDeleted      a request id whose encounter was deleted
 ├── Unavailable           the same request may succeed later
 │   ├── IndexLoading
 │   ├── RevisionNotReached
 │   ├── StoreUnavailable
 │   └── ModelUnavailable      no process that runs the models answered
+├── StorageFull
 └── Overloaded
 
 ConfigurationError stands beside the tree: it is for whoever starts the program, never for a client.
@@ -174,6 +178,16 @@ class RequestIdReused(Conflict):
     reason = "REQUEST_ID_REUSED"
 
 
+class NotPermitted(FacegridError):
+    """Nobody allowed what the request asks for."""
+
+
+class AttributeNotAllowed(NotPermitted):
+    """Neither the server nor the gallery allows an attribute."""
+
+    reason = "ATTRIBUTE_NOT_ALLOWED"
+
+
 class WrongState(FacegridError):
     """The request is right, but the state of the system does not allow it."""
 
@@ -194,6 +208,12 @@ class PackNotInstalled(WrongState):
     """The gallery is bound to a pack that this server does not hold."""
 
     reason = "PACK_NOT_INSTALLED"
+
+
+class AttributeNotAvailable(WrongState):
+    """The pack has no model that reads an attribute."""
+
+    reason = "ATTRIBUTE_NOT_AVAILABLE"
 
 
 class EncounterDeleted(WrongState):
@@ -228,6 +248,12 @@ class ModelUnavailable(Unavailable):
     """No process that runs the models answered."""
 
     reason = "MODEL_UNAVAILABLE"
+
+
+class StorageFull(FacegridError):
+    """The object store has no room, or no quota, left."""
+
+    reason = "STORAGE_FULL"
 
 
 class Overloaded(FacegridError):

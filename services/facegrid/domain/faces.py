@@ -47,7 +47,8 @@ class DetectedFace:
 
     `landmarks` is float32 (5, 2): the eye, nose and mouth-corner points in the order image-left eye,
     image-right eye, nose, image-left mouth corner, image-right mouth corner. `crops` holds one aligned
-    uint8 RGB picture (side, side, 3) for each alignment that was asked for.
+    uint8 RGB picture (side, side, 3) for each alignment that was asked for. `mask` is the probability that a
+    mask covers the face, where the detector states it.
     """
 
     box: Box
@@ -55,6 +56,7 @@ class DetectedFace:
     detection_score: float
     quality: tuple[QualityMeasure, ...] = ()
     crops: Mapping[str, Pixels] = field(default_factory=dict, repr=False)
+    mask: float | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from facegrid.domain.attributes import Attribute
 from facegrid.domain.faces import DetectedFace, Floats
 from facegrid.domain.packs import Thresholds
 from facegrid.domain.quality import QualityRule
@@ -13,7 +14,8 @@ from facegrid.domain.templates import Template
 class Gallery:
     """A gallery's settings. `gallery_id` is random, so that one made again under a name inherits nothing.
 
-    `key` keys the hashes under which its subjects are stored; it never leaves the store.
+    `key` keys the hashes under which its subjects are stored; it never leaves the store. `attributes` are
+    those that may be read in its name.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Gallery:
     created: datetime
     key: bytes = field(repr=False)
     quality_rules: tuple[QualityRule, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,10 @@
 """What the rest of the system needs to know of a model pack; the weights stay in `vision`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+
+from facegrid.domain.attributes import Attribute
 
 
 class ThresholdSource(Enum):
@@ -38,11 +41,12 @@ class NormQuality:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A detector and an embedder that belong together.
+    """A detector and an embedder that belong together, and the models of attributes beside them.
 
     `template_version` changes with the weights, the input contract, the alignment and the centre.
     `dimension` is the length of a template in numbers. `norm_quality` is None where a template's norm
-    tells nothing of the face's quality.
+    tells nothing of the face's quality. `attributes` has, for each that can be read, the alignment of the
+    crop that it is read of; "" where the detector states it.
     """
 
     name: str
@@ -51,3 +55,4 @@ class Pack:
     alignment: str
     thresholds: Thresholds
     norm_quality: NormQuality | None = None
+    attributes: Mapping[Attribute, str] = field(default_factory=dict)

@@ -11,7 +11,14 @@ import grpc
 import structlog
 from grpc_status import rpc_status
 
-from facegrid.domain.errors import ConfigurationError, FacegridError, MessageTooLarge, Overloaded, Unavailable
+from facegrid.domain.errors import (
+    ConfigurationError,
+    FacegridError,
+    MessageTooLarge,
+    Overloaded,
+    StorageFull,
+    Unavailable,
+)
 from facegrid.gateway.status import internal_status, misconfigured_status, rich_status, status_code
 
 _SERVICES = "/facegrid.v1."
@@ -98,7 +105,7 @@ class Boundary(grpc.aio.ServerInterceptor):
 def _cause(error: FacegridError) -> dict[str, str]:
     """Name what a store or index failed with: without its words, which may hold paths."""
     cause = error.__cause__
-    if not isinstance(error, Unavailable) or cause is None:
+    if not isinstance(error, Unavailable | StorageFull) or cause is None:
         return {}
     number = cause.errno if isinstance(cause, OSError) else None
     return {"cause": " ".join([type(cause).__name__, errno.errorcode.get(number or 0, "")]).strip()}

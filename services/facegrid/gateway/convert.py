@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from facegrid.domain.attributes import Attribute
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import InvalidField
 from facegrid.domain.faces import Box, DetectedFace, FaceSelection
@@ -34,6 +35,7 @@ _MODES = {
     identity_pb.ENROLL_MODE_ADD: EnrollMode.ADD,
     identity_pb.ENROLL_MODE_REPLACE: EnrollMode.REPLACE,
 }
+_ATTRIBUTES = {pb.Attribute.Value(f"ATTRIBUTE_{attribute.name}"): attribute for attribute in Attribute}
 _SOURCES = {
     ThresholdSource.PACK_DEFAULT: pb.THRESHOLD_SOURCE_PACK_DEFAULT,
     ThresholdSource.OPERATOR: pb.THRESHOLD_SOURCE_OPERATOR,
@@ -88,6 +90,15 @@ def mode_of(value: int) -> EnrollMode:
     if value not in _MODES:
         raise InvalidField(f"mode is {value}, which is no EnrollMode", field="mode")
     return _MODES[identity_pb.EnrollMode.ValueType(value)]
+
+
+def attributes_of(values: Iterable[int]) -> list[Attribute]:
+    """Return the attributes, each once. Raises InvalidField for a number that the API does not know."""
+    numbers = list(dict.fromkeys(values))
+    for number in numbers:
+        if number not in _ATTRIBUTES:
+            raise InvalidField(f"attributes has {number}, which is no Attribute", field="attributes")
+    return [_ATTRIBUTES[pb.Attribute.ValueType(number)] for number in numbers]
 
 
 def source_of(sample: pb.Sample, field: str) -> bytes | SentTemplate:
@@ -152,6 +163,11 @@ def threshold_to_proto(threshold: Threshold) -> pb.Threshold:
 def decision_to_proto(matched: bool) -> pb.Decision.ValueType:
     """Return a decision as clients see it."""
     return pb.DECISION_MATCH if matched else pb.DECISION_NO_MATCH
+
+
+def attributes_to_proto(attributes: Iterable[Attribute]) -> list[pb.Attribute.ValueType]:
+    """Return attributes as clients see them."""
+    return [pb.Attribute.Value(f"ATTRIBUTE_{attribute.name}") for attribute in attributes]
 
 
 def time_to_proto(moment: datetime) -> Timestamp:

@@ -1,11 +1,14 @@
 """FaceService: photographs alone, nothing stored."""
 
+from dataclasses import asdict
 from typing import Any
 
 import grpc
 
+from facegrid.domain.attributes import FaceAttributes
 from facegrid.domain.matching import is_match
 from facegrid.gateway import convert
+from facegrid.identity.analyze import Analyze
 from facegrid.identity.compare import Compare
 from facegrid.identity.extract import Extract, ExtractedFace
 from facegrid.v1 import face_service_pb2 as pb
@@ -17,11 +20,11 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class FaceServicer(FaceServiceServicer):
-    """Detect, Extract and Compare."""
+    """Detect, Extract, Compare and Analyze."""
 
-    def __init__(self, extract: Extract, compare: Compare) -> None:
+    def __init__(self, extract: Extract, compare: Compare, analyze: Analyze) -> None:
         """Take the use cases."""
-        self._extract, self._compare = extract, compare
+        self._extract, self._compare, self._analyze = extract, compare, analyze
 
     async def Detect(self, request: pb.DetectRequest, context: _Context) -> pb.DetectResponse:
         """Find the faces of a photograph."""
@@ -56,6 +59,35 @@ class FaceServicer(FaceServiceServicer):
             first_face=_face(comparison.first),
             second_face=_face(comparison.second),
         )
+
+    async def Analyze(self, request: pb.AnalyzeRequest, context: _Context) -> pb.AnalyzeResponse:
+        """Read attributes."""
+        convert.call_of(request, context)
+        faces = await self._analyze(
+            request.photograph,
+            convert.attributes_of(request.attributes),
+            convert.selection_of(request.faces),
+            pack_name=request.pack,
+            gallery_name=request.gallery,
+        )
+        return pb.AnalyzeResponse(
+            faces=[
+                pb.AnalyzedFace(face=convert.face_to_proto(one.face), attributes=_attributes(one.attributes))
+                for one in faces
+            ]
+        )
+
+
+def _attributes(read: FaceAttributes) -> pb.FaceAttributes:
+    presentation, flat, deep = read.gender_presentation, read.landmarks_106, read.landmarks_68
+    return pb.FaceAttributes(
+        age=read.age,
+        gender_presentation=pb.GenderPresentation(**asdict(presentation)) if presentation else None,
+        pose=pb.Pose(**asdict(read.pose)) if read.pose else None,
+        landmarks_106=[] if flat is None else [types_pb2.Point(x=x, y=y) for x, y in flat],
+        landmarks_68=[] if deep is None else [pb.SpacePoint(x=x, y=y, z=z) for x, y, z in deep],
+        mask=read.mask,
+    )
 
 
 def _extracted(extracted: ExtractedFace) -> pb.ExtractedFace:

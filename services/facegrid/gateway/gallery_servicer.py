@@ -40,6 +40,7 @@ class GalleryServicer(GalleryServiceServicer):
             else None,
             keep_photographs=request.keep_photographs if request.HasField("keep_photographs") else True,
             quality_rules=convert.quality_rules_of(request.quality_rules),
+            attributes=convert.attributes_of(request.attributes),
         )
         return pb.CreateGalleryResponse(gallery=_status_to_proto(status))
 
@@ -125,6 +126,7 @@ def _gallery_to_proto(gallery: Gallery) -> types_pb2.Gallery:
         quality_rules=[
             types_pb2.QualityRule(measure=rule.measure, **rule.limits) for rule in gallery.quality_rules
         ],
+        attributes=convert.attributes_to_proto(gallery.attributes),
     )
 
 

@@ -1,5 +1,6 @@
 """The gRPC server: options, the boundary, our services, health and reflection."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -27,6 +28,7 @@ _SERVICES = tuple(
         (identity_service_pb2, "IdentityService"),
     )
 )
+NEED_A_STORE = _SERVICES[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,12 @@ class GatewayServer:
         await self._server.start()
         return port
 
-    async def set_serving(self, *, serving: bool) -> None:
-        """Answer health checks with SERVING or NOT_SERVING."""
+    async def set_serving(self, *, serving: bool, services: Sequence[str] = ("", *_SERVICES)) -> None:
+        """Answer health checks of services, "" being the server, with SERVING or NOT_SERVING."""
         status = (
             health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         )
-        for name in ("", *_SERVICES):
+        for name in services:
             await self._health.set(name, status)
 
     async def stop(self, grace_s: float) -> None:

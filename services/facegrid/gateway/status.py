@@ -17,8 +17,10 @@ _CODES: dict[type[FacegridError], grpc.StatusCode] = {
     errors.MessageTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.Conflict: grpc.StatusCode.ALREADY_EXISTS,
+    errors.NotPermitted: grpc.StatusCode.PERMISSION_DENIED,
     errors.WrongState: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.StorageFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 _RETRY_AFTER_S = 1

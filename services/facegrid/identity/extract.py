@@ -55,8 +55,15 @@ class Extract:
 
     async def detect(self, photograph: bytes, pack_name: str) -> Detection:
         """Return all faces of a photograph, however small."""
-        with _named("photograph"):
+        with naming("photograph"):
             return await self._detector.detect(photograph, self.pack(pack_name).name, ())
+
+    async def faces(
+        self, photograph: bytes, pack: Pack, selection: FaceSelection, alignments: Sequence[str]
+    ) -> list[DetectedFace]:
+        """Return the faces that are meant, each with a crop of each alignment; errors as below."""
+        detection = await self._detector.detect(photograph, pack.name, alignments)
+        return select_faces(detection.faces, selection, self._smallest_face_px)
 
     async def from_photograph(self, photograph: bytes, pack: Pack, selection: FaceSelection) -> Extraction:
         """Return the faces that are meant, with templates.
@@ -64,8 +71,7 @@ class Extract:
         Raises InvalidPhotograph, PhotographTooLarge, NoFaceFound, ManyFacesFound and FaceTooSmall.
         """
         start = time.perf_counter()
-        detection = await self._detector.detect(photograph, pack.name, [pack.alignment])
-        faces = select_faces(detection.faces, selection, self._smallest_face_px)
+        faces = await self.faces(photograph, pack, selection, [pack.alignment])
         detected = time.perf_counter()
         crops = np.stack([face.crops[pack.alignment] for face in faces])
         templates = await self._embedder.embed(crops, pack.name)
@@ -81,7 +87,7 @@ class Extract:
         self, source: bytes | SentTemplate, pack: Pack, selection: FaceSelection, field_name: str
     ) -> Extraction:
         """Return what a client's sample holds; an error names `field_name`."""
-        with _named(field_name):
+        with naming(field_name):
             if isinstance(source, bytes):
                 return await self.from_photograph(source, pack, selection)
             template = template_from_client(source, pack.template_version, pack.dimension)
@@ -112,7 +118,7 @@ def _extracted(face: DetectedFace, template: Template, pack: Pack) -> ExtractedF
 
 
 @contextmanager
-def _named(field_name: str) -> Iterator[None]:
+def naming(field_name: str) -> Iterator[None]:
     """Let an error say which field of the request it is about."""
     try:
         yield

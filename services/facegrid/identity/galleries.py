@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from facegrid.domain.attributes import Attribute
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import GalleryNotFound, InvalidField, PackChanged, PackNotFound, PackNotInstalled
 from facegrid.domain.galleries import Gallery
@@ -47,6 +48,7 @@ class Galleries:
         identify_threshold: float | None,
         keep_photographs: bool,
         quality_rules: Sequence[QualityRule] = (),
+        attributes: Sequence[Attribute] = (),
     ) -> GalleryStatus:
         """Make an empty gallery. Raises InvalidField, GalleryExists, PackNotFound and RequestIdReused."""
         pack = self._extract.pack(pack_name)
@@ -64,6 +66,7 @@ class Galleries:
             created=datetime.now(UTC),
             key=secrets.token_bytes(32),
             quality_rules=check_quality_rules(quality_rules, pack),
+            attributes=tuple(attributes),
         )
         return await self._status(await asyncio.shield(self._records.create_gallery(gallery, call)), call)
 

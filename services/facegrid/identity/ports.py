@@ -1,14 +1,15 @@
 """What the use cases need from the world. Adapters fit these by shape and inherit nothing."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from enum import Enum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facegrid.domain.attributes import Attribute, FaceAttributes
 from facegrid.domain.calls import Call
-from facegrid.domain.faces import Detection, Floats
+from facegrid.domain.faces import DetectedFace, Detection, Floats
 from facegrid.domain.galleries import Encounter, Gallery, IndexRow, Subject, Tombstone
 from facegrid.domain.matching import Hit
 from facegrid.domain.packs import Pack
@@ -39,6 +40,19 @@ class Embedder(Protocol):
 
     async def embed(self, crops: NDArray[np.uint8], pack: str) -> list[Template]:
         """Return a template for each crop of uint8 RGB (N, side, side, 3). Raises PackNotFound."""
+        ...
+
+
+class AttributeReader(Protocol):
+    """Reads of faces what is not their identity."""
+
+    async def read(
+        self, faces: Sequence[DetectedFace], pack: str, attributes: Collection[Attribute]
+    ) -> list[FaceAttributes]:
+        """Return the attributes of each face, which carries the crops that the pack reads them off.
+
+        The faces are those of one photograph, the attributes some of the pack's. Raises PackNotFound.
+        """
         ...
 
 

@@ -4,15 +4,16 @@ How many of each there are, and on what, stands in the Serve configuration (`dep
 Every process reads its settings from its own environment, so that no secret travels through Ray.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import ray
 from numpy.typing import NDArray
 
+from facegrid.domain.attributes import Attribute, FaceAttributes
 from facegrid.domain.errors import ConfigurationError, FacegridError
-from facegrid.domain.faces import Detection
+from facegrid.domain.faces import DetectedFace, Detection
 from facegrid.domain.templates import Template
 from facegrid.log import configure_log
 from facegrid.serving.handles import Answer, Handle, RayVision
@@ -50,6 +51,21 @@ class Embedder:
         return await _answer(self._engine.embed(crops, pack))
 
 
+class Attributes:
+    """Crops to attributes; holds attribute models alone."""
+
+    async def __init__(self, settings: Mapping[str, Any]) -> None:  # type: ignore[misc]  # Serve awaits it
+        """Load the default pack's models; `settings` stand above the environment. Raises PackError."""
+        self._engine = build_engine(_settings(settings), _cpus())
+        await self._engine.warm_attributes(_settings(settings).pack)
+
+    async def read(
+        self, faces: Sequence[DetectedFace], pack: str, attributes: Collection[Attribute]
+    ) -> Answer[list[FaceAttributes]]:
+        """Read faces, as the port says."""
+        return await _answer(self._engine.read(faces, pack, attributes))
+
+
 class Gateway:
     """The gRPC server with its records and its index, on a port of its own."""
 
@@ -59,10 +75,12 @@ class Gateway:
         listen: str,
         detector: Handle,
         embedder: Handle,
+        attributes: Handle,
     ) -> None:
         """Serve as soon as the index is filled. Raises ConfigurationError."""
         read = _settings(settings)
-        self._running = running(read, listen, RayVision(PackFolder(read.models), detector, embedder))
+        vision = RayVision(PackFolder(read.models), detector, embedder, attributes)
+        self._running = running(read, listen, vision)
         self._address = await self._running.__aenter__()
 
     async def address(self) -> str:

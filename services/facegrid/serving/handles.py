@@ -1,7 +1,7 @@
 """The ports that models are behind, over the handles of the tiers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -10,8 +10,9 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from facegrid.domain.attributes import Attribute, FaceAttributes
 from facegrid.domain.errors import ConfigurationError, FacegridError, ModelUnavailable, Overloaded
-from facegrid.domain.faces import Detection
+from facegrid.domain.faces import DetectedFace, Detection
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
 from facegrid.vision.packs import PackFolder
@@ -25,17 +26,17 @@ _PAUSES_S = (0.1, 0.5)
 
 
 class RayVision:
-    """Packs from this node's folder; Detector and Embedder wherever Ray placed them.
+    """Packs from this node's folder; Detector, Embedder and AttributeReader wherever Ray placed them.
 
     Inference changes nothing, so a call whose replica died is made again; the caller's deadline ends the
     tries, as it cancels the call that waits here and with it the one in the tier.
     """
 
-    def __init__(self, packs: PackFolder, detector: Handle, embedder: Handle) -> None:
-        """Take the handles of the two deployments."""
+    def __init__(self, packs: PackFolder, detector: Handle, embedder: Handle, attributes: Handle) -> None:
+        """Take the handles of the three deployments."""
         self._folder = packs
         self._known: dict[str, Pack] = {}
-        self._detect, self._embed = detector.detect, embedder.embed
+        self._detect, self._embed, self._read = detector.detect, embedder.embed, attributes.read
 
     def pack(self, name: str) -> Pack:
         """Return a pack, which is read once. Raises PackNotFound."""
@@ -65,6 +66,13 @@ class RayVision:
                 "same pack and restart those that had another"
             )
         return templates
+
+    async def read(
+        self, faces: Sequence[DetectedFace], pack: str, attributes: Collection[Attribute]
+    ) -> list[FaceAttributes]:
+        """Let Attributes read faces; errors as those of the port, ModelUnavailable and Overloaded."""
+        read: list[FaceAttributes] = await _call(self._read, faces, pack, attributes)
+        return read
 
 
 async def _call(method: Handle, *arguments: Any) -> Any:

@@ -7,12 +7,13 @@ import signal
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 
 import structlog
 
 from facegrid.domain.errors import ConfigurationError
 from facegrid.gateway.server import GatewayServer
+from facegrid.serving.stores import open_store
 from facegrid.serving.wiring import Vision, build_application, build_engine
 from facegrid.settings import Settings
 from facegrid.storage.files import FolderLock
@@ -95,15 +96,19 @@ async def running(settings: Settings, listen: str, vision: Vision) -> AsyncItera
 
     Raises ConfigurationError.
     """
-    with FolderLock(settings.data) as lock, closing(build_application(settings, vision)) as application:
+    async with AsyncExitStack() as stack:
+        lock = stack.enter_context(FolderLock(settings.data))
+        store = await asyncio.to_thread(open_store, settings, lock)
+        stack.push_async_callback(asyncio.to_thread, store.close)
+        application = stack.enter_context(closing(build_application(settings, store, vision)))
         await application.recover()
         address = await _listen(application.server, listen)
-        lock.announce(address)
-        try:
-            await application.load()
-            yield address
-        finally:
-            await application.server.stop(settings.drain_s)
+        stack.push_async_callback(application.server.stop, settings.drain_s)
+        store.announce(address)
+        await application.load()
+        watch = asyncio.create_task(application.watch())
+        stack.callback(watch.cancel)
+        yield address
 
 
 async def _listen(server: GatewayServer, listen: str) -> str:

@@ -51,6 +51,7 @@ def _describe(folder: PackFolder, name: str) -> dict[str, Any]:
         "detector": manifest.detector.kind,
         "template_version": pack.template_version,
         "dimension": pack.dimension,
+        "attributes": [attribute.value for attribute in pack.attributes],
         "verify_threshold": pack.thresholds.verify.value,
         "identify_threshold": pack.thresholds.identify.value,
         "licence": manifest.licence,

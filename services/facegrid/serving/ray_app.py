@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 from ray import serve
 
-from facegrid.serving.deployments import Detector, Embedder, Gateway
+from facegrid.serving.deployments import Attributes, Detector, Embedder, Gateway
 from facegrid.serving.local import check_address
 from facegrid.serving.ray_environment import check_environment
 
@@ -23,8 +23,6 @@ def build(arguments: Arguments) -> serve.Application:
     check_environment()
     check_address(arguments.listen, insecure=arguments.insecure)
     deployment: Any = serve.deployment
-    detector, embedder = (deployment(tier).bind(arguments.settings) for tier in (Detector, Embedder))
-    application: serve.Application = deployment(Gateway).bind(
-        arguments.settings, arguments.listen, detector, embedder
-    )
+    tiers = [deployment(tier).bind(arguments.settings) for tier in (Detector, Embedder, Attributes)]
+    application: serve.Application = deployment(Gateway).bind(arguments.settings, arguments.listen, *tiers)
     return application

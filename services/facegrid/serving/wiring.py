@@ -1,36 +1,41 @@
 """Every part, made once and given what it needs."""
 
+import asyncio
 import os
 from dataclasses import dataclass
 from typing import Protocol
 
-from facegrid.domain.errors import ConfigurationError, PackNotFound, Unavailable
+import structlog
+
+from facegrid.domain.attributes import Attribute
+from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFound, Unavailable
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
-from facegrid.gateway.server import GatewayServer, Servicers
+from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
+from facegrid.identity.analyze import Analyze
 from facegrid.identity.compare import Compare
 from facegrid.identity.enroll import Enroll
 from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identify
-from facegrid.identity.ports import Detector, Embedder, Index, Packs
+from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
 from facegrid.identity.projection import Projection
 from facegrid.identity.subjects import SubjectLocks, Subjects
 from facegrid.identity.verify import Verify
+from facegrid.serving.stores import OpenStore
 from facegrid.settings import Settings
-from facegrid.storage.files import LocalObjectStore
 from facegrid.storage.records import StoredRecords
 from facegrid.storage.resident import ResidentIndex
 from facegrid.vision.decode import PhotographLimits
 from facegrid.vision.engine import VisionEngine
 from facegrid.vision.packs import PackFolder
 
-_STORE_THREADS = 8
+_WATCH_S = 2
 _THREADS_A_RUN = 2  # the most that was measured
 
 
-class Vision(Packs, Detector, Embedder, Protocol):
+class Vision(Packs, Detector, Embedder, AttributeReader, Protocol):
     """All that models are asked for, wherever they run."""
 
     async def warm(self, pack: str) -> None:
@@ -63,6 +68,24 @@ class Application:
         except Unavailable as error:
             raise ConfigurationError(error.message) from None
 
+    async def watch(self) -> None:
+        """Say for ever which services have their store: detection and comparison need none."""
+        had_store = True
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            has_store = await self._has_store()
+            if has_store is not had_store:
+                structlog.get_logger().warning("the object store", answers=has_store)
+                await self.server.set_serving(serving=has_store, services=NEED_A_STORE)
+            had_store = has_store
+
+    async def _has_store(self) -> bool:
+        try:
+            await self.records.check()
+        except (FacegridError, ConfigurationError):
+            return False
+        return True
+
     async def load(self) -> None:
         """Fill the indexes, then say SERVING. Raises ConfigurationError."""
         try:
@@ -86,15 +109,17 @@ def build_engine(settings: Settings, workers: int) -> VisionEngine:
     )
 
 
-def build_application(settings: Settings, vision: Vision) -> Application:
-    """Compose the service around its models. Raises ConfigurationError."""
-    records = StoredRecords(LocalObjectStore(settings.data / "objects"), workers=_STORE_THREADS)
+def build_application(settings: Settings, store: OpenStore, vision: Vision) -> Application:
+    """Compose the service of an object store and models. Raises ConfigurationError."""
+    records = StoredRecords(store.objects, store.connections, store.check)
     index = _index(settings)
     extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px)
     projection, locks = Projection(records, index), SubjectLocks()
     galleries = Galleries(records, projection, extract)
     servicers = Servicers(
-        FaceServicer(extract, Compare(extract)),
+        FaceServicer(
+            extract, Compare(extract), Analyze(galleries, extract, vision, _allowed(settings.attributes))
+        ),
         GalleryServicer(galleries, Subjects(galleries, records, projection, locks)),
         IdentityServicer(
             Enroll(galleries, extract, records, projection, locks),
@@ -104,6 +129,18 @@ def build_application(settings: Settings, vision: Vision) -> Application:
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
     return Application(server, galleries, vision, records, index, settings.pack)
+
+
+def _allowed(names: str) -> list[Attribute]:
+    if names == "all":
+        return list(Attribute)
+    try:
+        return [Attribute(name.strip()) for name in names.split(",") if name.strip()]
+    except ValueError:
+        known = ", ".join(attribute.value for attribute in Attribute)
+        raise ConfigurationError(
+            f"FACEGRID_ATTRIBUTES is {names!r}; set it to 'all', or to some of: {known}"
+        ) from None
 
 
 def _index(settings: Settings) -> Index:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from facegrid.domain.attributes import Attribute
 from facegrid.domain.faces import Box, DetectedFace, Floats, QualityMeasure
 from facegrid.domain.galleries import Encounter, Gallery, Sample
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
@@ -56,6 +57,7 @@ def gallery_form(gallery: Gallery) -> dict[str, Any]:
         "created": gallery.created.isoformat(),
         "key": gallery.key.hex(),
         "quality_rules": [asdict(rule) for rule in gallery.quality_rules],
+        "attributes": [attribute.value for attribute in gallery.attributes],
     }
 
 
@@ -74,6 +76,7 @@ def parse_gallery(form: Form) -> Gallery:
         created=datetime.fromisoformat(form["created"]),
         key=bytes.fromhex(form["key"]),
         quality_rules=tuple(QualityRule(**rule) for rule in form.get("quality_rules", [])),
+        attributes=tuple(Attribute(name) for name in form.get("attributes", ())),
     )
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
 from facegrid.domain.errors import ConfigurationError
 from facegrid.storage.objects import ObjectMissing, check_key
@@ -37,6 +38,13 @@ class FolderLock:
                     f"{folder} is in use by {_owner(self._file.read())}; call that server, or stop it first"
                 ) from None
         self.announce("")
+
+    @property
+    def place(self) -> str:
+        """A name of the locked file: two processes never hold locks of one name at once."""
+        boot, file = Path("/proc/sys/kernel/random/boot_id"), os.fstat(self._file.fileno())
+        machine = boot.read_text().strip() if boot.exists() else uuid4().hex
+        return f"{machine}-{file.st_dev}-{file.st_ino}"
 
     def __enter__(self) -> Self:
         """Return the lock, which is held already."""

@@ -26,7 +26,7 @@ _DELETION = "DeleteGallery"
 
 
 class StoredGalleries:
-    """The galleries of an object store; each method blocks.
+    """The galleries of an object store, whose settings never change; each method blocks.
 
     Making one: claim, settings, name. Deleting one: claim, name, and then all the rest. So a gallery is there
     from the moment its name is, and until its name goes.
@@ -36,6 +36,7 @@ class StoredGalleries:
         """Take the store."""
         self._store, self._claims = store, Claims(store)
         self._naming = threading.Lock()
+        self._known: dict[str, Gallery] = {}
 
     def create(self, gallery: Gallery, call: Call) -> Gallery:
         """Store a gallery, or return the one that an earlier try made.
@@ -70,11 +71,16 @@ class StoredGalleries:
             raise _exists(gallery.name)
         return read(self._store, settings, parse_gallery)
 
+    def known(self, name: str) -> Gallery | None:
+        """Return a gallery that was read before, so that a search waits for no store."""
+        return self._known.get(name)
+
     def get(self, name: str) -> Gallery:
         """Return a gallery by name. Raises GalleryNotFound."""
-        with suppress(ObjectMissing):
+        with self._naming, suppress(ObjectMissing):
             gallery_id = read(self._store, name_key(name), _parse_id)
-            return read(self._store, gallery_settings_key(gallery_id), parse_gallery)
+            self._known[name] = read(self._store, gallery_settings_key(gallery_id), parse_gallery)
+            return self._known[name]
         raise _not_found(name)
 
     def page(self, after: str, limit: int) -> list[Gallery]:
@@ -98,6 +104,7 @@ class StoredGalleries:
             if claim is None:
                 self._claims.make(key, call, gallery_id)
             if holder == gallery_id:
+                self._known.pop(name, None)
                 self._claims.mark_deleted(self._creation_claim(gallery_id))
                 self._store.delete(name_key(name))
             return gallery_id

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from facegrid.domain.calls import Call
 from facegrid.domain.galleries import Gallery
 
-_TENANT = "tenants/default/"
-NAMES = f"{_TENANT}names/"
-GALLERIES = f"{_TENANT}galleries/"
-CLAIMS = f"{_TENANT}requests/"
+TENANT = "tenants/default/"
+NAMES = f"{TENANT}names/"
+GALLERIES = f"{TENANT}galleries/"
+CLAIMS = f"{TENANT}requests/"
 PAST_ALL = "~"  # sorts after every character of a key
 _HASH_DIGITS = 32
 

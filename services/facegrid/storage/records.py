@@ -1,6 +1,7 @@
 """The records of galleries and subjects: the ports' face of an object store, which blocks, in threads."""
 
 import asyncio
+import errno
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,15 +10,17 @@ from itertools import islice
 from typing import ParamSpec, TypeVar
 
 from facegrid.domain.calls import Call
-from facegrid.domain.errors import StoreUnavailable
+from facegrid.domain.errors import StorageFull, StoreUnavailable
 from facegrid.domain.galleries import Encounter, Gallery, Subject, Tombstone
 from facegrid.identity.ports import Claim
 from facegrid.storage.galleries import StoredGalleries
+from facegrid.storage.layout import NAMES
 from facegrid.storage.objects import ObjectStore
 from facegrid.storage.subjects import StoredSubjects, SubjectFolder
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _BATCH, _SUBJECTS_A_CALL = 500, 25
 
 
@@ -27,9 +30,12 @@ class StoredRecords:
     Where an object is damaged its methods raise UnreadableObject, which is for operators.
     """
 
-    def __init__(self, store: ObjectStore, workers: int) -> None:
-        """Take the store and the number of threads that may wait for it."""
+    def __init__(
+        self, store: ObjectStore, workers: int, check_owner: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take the store, the threads that may wait for it, and what raises where it is no longer ours."""
         self._store, self._galleries = store, StoredGalleries(store)
+        self._check_owner = check_owner
         self._pool = ThreadPoolExecutor(workers, "records")
         self._opening = threading.Lock()
         self._subjects: dict[str, StoredSubjects] = {}
@@ -38,12 +44,18 @@ class StoredRecords:
         """Wait for what is under way and end the threads."""
         self._pool.shutdown()
 
+    async def check(self) -> None:
+        """Ask the store for a key. Raises StoreUnavailable where it does not answer."""
+        await self._run(lambda: next(self._store.keys(NAMES), ""))
+
     async def create_gallery(self, gallery: Gallery, call: Call) -> Gallery:
         """Store a gallery. Raises GalleryExists and RequestIdReused."""
         return await self._run(self._galleries.create, gallery, call)
 
     async def gallery(self, name: str) -> Gallery:
         """Return a gallery by name. Raises GalleryNotFound."""
+        if known := self._galleries.known(name):
+            return known
         return await self._run(self._galleries.get, name)
 
     async def galleries(self, after: str, limit: int) -> list[Gallery]:
@@ -84,7 +96,7 @@ class StoredRecords:
         subjects = await self._of(gallery)
         try:
             await self._all(subjects.sample_writes(encounter, photographs))
-        except StoreUnavailable:
+        except (StoreUnavailable, StorageFull):
             await self._run(subjects.discard, encounter)
             raise
         await self._run(subjects.mark, encounter)
@@ -168,11 +180,14 @@ class StoredRecords:
 
     async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
+            self._check_owner()
             return await asyncio.get_running_loop().run_in_executor(
                 self._pool, partial(call, *args, **kwargs)
             )
         except OSError as error:
-            raise StoreUnavailable("the object store is full or does not answer; retry later") from error
+            if error.errno in _FULL:
+                raise StorageFull("the object store is full; its operator must make room") from error
+            raise StoreUnavailable("the object store does not answer; retry later") from error
 
 
 def _value(result: T | BaseException) -> T:

@@ -78,12 +78,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: something of the server, such as a model pack, must be mended first; its log says
     what, under the request id.
     """
+    ERROR_REASON_ATTRIBUTE_NOT_ALLOWED: _ErrorReason.ValueType  # 26
+    """PERMISSION_DENIED: neither the server nor the gallery that the request names allows an attribute."""
+    ERROR_REASON_ATTRIBUTE_NOT_AVAILABLE: _ErrorReason.ValueType  # 27
+    """FAILED_PRECONDITION: the pack has no model that reads an attribute."""
     ERROR_REASON_QUALITY_TOO_LOW: _ErrorReason.ValueType  # 28
     """INVALID_ARGUMENT: a photograph does not keep the gallery's quality rules, or a template comes to a gallery
     that has some. For a photograph, ErrorInfo.metadata has "measures", the names of the measures whose rules
     are broken, separated by commas, and for each of them NAME_value ("nan" where it was not measured) with
     NAME_minimum, NAME_maximum or both.
     """
+    ERROR_REASON_STORAGE_FULL: _ErrorReason.ValueType  # 29
+    """RESOURCE_EXHAUSTED: the object store has no room, or no quota, left. Nothing was enrolled."""
     ERROR_REASON_MODEL_UNAVAILABLE: _ErrorReason.ValueType  # 30
     """UNAVAILABLE: no process that runs the models answered. Retry."""
 
@@ -144,12 +150,18 @@ ERROR_REASON_MISCONFIGURED: ErrorReason.ValueType  # 25
 """FAILED_PRECONDITION: something of the server, such as a model pack, must be mended first; its log says
 what, under the request id.
 """
+ERROR_REASON_ATTRIBUTE_NOT_ALLOWED: ErrorReason.ValueType  # 26
+"""PERMISSION_DENIED: neither the server nor the gallery that the request names allows an attribute."""
+ERROR_REASON_ATTRIBUTE_NOT_AVAILABLE: ErrorReason.ValueType  # 27
+"""FAILED_PRECONDITION: the pack has no model that reads an attribute."""
 ERROR_REASON_QUALITY_TOO_LOW: ErrorReason.ValueType  # 28
 """INVALID_ARGUMENT: a photograph does not keep the gallery's quality rules, or a template comes to a gallery
 that has some. For a photograph, ErrorInfo.metadata has "measures", the names of the measures whose rules
 are broken, separated by commas, and for each of them NAME_value ("nan" where it was not measured) with
 NAME_minimum, NAME_maximum or both.
 """
+ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 29
+"""RESOURCE_EXHAUSTED: the object store has no room, or no quota, left. Nothing was enrolled."""
 ERROR_REASON_MODEL_UNAVAILABLE: ErrorReason.ValueType  # 30
 """UNAVAILABLE: no process that runs the models answered. Retry."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

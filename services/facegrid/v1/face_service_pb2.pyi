@@ -264,3 +264,250 @@ class CompareResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompareResponse: _TypeAlias = CompareResponse  # noqa: Y015
+
+@_typing.final
+class AnalyzeRequest(_message.Message):
+    """AnalyzeRequest is what Analyze takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    PHOTOGRAPH_FIELD_NUMBER: _builtins.int
+    FACES_FIELD_NUMBER: _builtins.int
+    PACK_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    photograph: _builtins.bytes
+    """photograph is described at Sample.photograph."""
+    faces: _types_pb2.FaceSelection.ValueType
+    """faces says which are meant."""
+    pack: _builtins.str
+    """pack names the model pack; that of the gallery, or the server's default, where empty. With a gallery no
+    other than its own.
+    """
+    gallery: _builtins.str
+    """gallery may name the one whose permission and pack count."""
+    @_builtins.property
+    def context(self) -> _types_pb2.RequestContext:
+        """context may be left out."""
+
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.Attribute.ValueType]:
+        """attributes to read, at least one."""
+
+    def __init__(
+        self,
+        *,
+        context: _types_pb2.RequestContext | None = ...,
+        photograph: _builtins.bytes = ...,
+        faces: _types_pb2.FaceSelection.ValueType = ...,
+        pack: _builtins.str = ...,
+        attributes: _abc.Iterable[_types_pb2.Attribute.ValueType] | None = ...,
+        gallery: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "context", b"context", "faces", b"faces", "gallery", b"gallery", "pack", b"pack", "photograph", b"photograph"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnalyzeRequest: _TypeAlias = AnalyzeRequest  # noqa: Y015
+
+@_typing.final
+class AnalyzeResponse(_message.Message):
+    """AnalyzeResponse is what Analyze answers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def faces(self) -> _containers.RepeatedCompositeFieldContainer[Global___AnalyzedFace]:
+        """faces are those that were meant, highest detection_score first; at least one."""
+
+    def __init__(
+        self,
+        *,
+        faces: _abc.Iterable[Global___AnalyzedFace] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["faces", b"faces"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnalyzeResponse: _TypeAlias = AnalyzeResponse  # noqa: Y015
+
+@_typing.final
+class AnalyzedFace(_message.Message):
+    """AnalyzedFace is a face and what was read of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACE_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def face(self) -> _types_pb2.DetectedFace:
+        """face says where it is."""
+
+    @_builtins.property
+    def attributes(self) -> Global___FaceAttributes:
+        """attributes has what the request names."""
+
+    def __init__(
+        self,
+        *,
+        face: _types_pb2.DetectedFace | None = ...,
+        attributes: Global___FaceAttributes | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "face", b"face"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "face", b"face"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnalyzedFace: _TypeAlias = AnalyzedFace  # noqa: Y015
+
+@_typing.final
+class FaceAttributes(_message.Message):
+    """FaceAttributes is what was read of a face; what the request does not name is absent. All are estimates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGE_FIELD_NUMBER: _builtins.int
+    GENDER_PRESENTATION_FIELD_NUMBER: _builtins.int
+    POSE_FIELD_NUMBER: _builtins.int
+    LANDMARKS_106_FIELD_NUMBER: _builtins.int
+    LANDMARKS_68_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
+    age: _builtins.float
+    """age in years."""
+    mask: _builtins.float
+    """mask is the probability that a mask covers the face, from 0 to 1."""
+    @_builtins.property
+    def gender_presentation(self) -> Global___GenderPresentation:
+        """gender_presentation is how a model of two classes sees the face."""
+
+    @_builtins.property
+    def pose(self) -> Global___Pose:
+        """pose is where the head turns."""
+
+    @_builtins.property
+    def landmarks_106(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Point]:
+        """landmarks_106 are 106 points, in pixels of the photograph."""
+
+    @_builtins.property
+    def landmarks_68(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpacePoint]:
+        """landmarks_68 are 68 points, in pixels of the photograph."""
+
+    def __init__(
+        self,
+        *,
+        age: _builtins.float | None = ...,
+        gender_presentation: Global___GenderPresentation | None = ...,
+        pose: Global___Pose | None = ...,
+        landmarks_106: _abc.Iterable[_types_pb2.Point] | None = ...,
+        landmarks_68: _abc.Iterable[Global___SpacePoint] | None = ...,
+        mask: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_age", b"_age", "_mask", b"_mask", "age", b"age", "gender_presentation", b"gender_presentation", "mask", b"mask", "pose", b"pose"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_age", b"_age", "_mask", b"_mask", "age", b"age", "gender_presentation", b"gender_presentation", "landmarks_106", b"landmarks_106", "landmarks_68", b"landmarks_68", "mask", b"mask", "pose", b"pose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__age: _TypeAlias = _typing.Literal["age"]  # noqa: Y015
+    _WhichOneofArgType__age: _TypeAlias = _typing.Literal["_age", b"_age"]  # noqa: Y015
+    _WhichOneofReturnType__mask: _TypeAlias = _typing.Literal["mask"]  # noqa: Y015
+    _WhichOneofArgType__mask: _TypeAlias = _typing.Literal["_mask", b"_mask"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__age) -> _WhichOneofReturnType__age | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mask) -> _WhichOneofReturnType__mask | None: ...
+
+Global___FaceAttributes: _TypeAlias = FaceAttributes  # noqa: Y015
+
+@_typing.final
+class GenderPresentation(_message.Message):
+    """GenderPresentation has the probabilities of two classes, which sum to 1: the softmax of the model's two
+    numbers, not calibrated.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEMININE_FIELD_NUMBER: _builtins.int
+    MASCULINE_FIELD_NUMBER: _builtins.int
+    feminine: _builtins.float
+    """feminine lies between 0 and 1."""
+    masculine: _builtins.float
+    """masculine lies between 0 and 1."""
+    def __init__(
+        self,
+        *,
+        feminine: _builtins.float = ...,
+        masculine: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feminine", b"feminine", "masculine", b"masculine"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GenderPresentation: _TypeAlias = GenderPresentation  # noqa: Y015
+
+@_typing.final
+class Pose(_message.Message):
+    """Pose is where a head turns, in degrees."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PITCH_FIELD_NUMBER: _builtins.int
+    YAW_FIELD_NUMBER: _builtins.int
+    ROLL_FIELD_NUMBER: _builtins.int
+    pitch: _builtins.float
+    """pitch is positive where the face looks up."""
+    yaw: _builtins.float
+    """yaw is positive where the face looks to the right of the picture."""
+    roll: _builtins.float
+    """roll is positive where the head leans clockwise in the picture."""
+    def __init__(
+        self,
+        *,
+        pitch: _builtins.float = ...,
+        yaw: _builtins.float = ...,
+        roll: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pitch", b"pitch", "roll", b"roll", "yaw", b"yaw"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pose: _TypeAlias = Pose  # noqa: Y015
+
+@_typing.final
+class SpacePoint(_message.Message):
+    """SpacePoint is a place in space, in pixels of the photograph."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    Z_FIELD_NUMBER: _builtins.int
+    x: _builtins.float
+    """x grows to the right."""
+    y: _builtins.float
+    """y grows downwards."""
+    z: _builtins.float
+    """z grows towards the viewer; 0 lies about in the middle of the head."""
+    def __init__(
+        self,
+        *,
+        x: _builtins.float = ...,
+        y: _builtins.float = ...,
+        z: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["x", b"x", "y", b"y", "z", b"z"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpacePoint: _TypeAlias = SpacePoint  # noqa: Y015

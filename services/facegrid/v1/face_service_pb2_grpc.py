@@ -51,6 +51,11 @@ class FaceServiceStub:
                 request_serializer=facegrid_dot_v1_dot_face__service__pb2.CompareRequest.SerializeToString,
                 response_deserializer=facegrid_dot_v1_dot_face__service__pb2.CompareResponse.FromString,
                 _registered_method=True)
+        self.Analyze = channel.unary_unary(
+                '/facegrid.v1.FaceService/Analyze',
+                request_serializer=facegrid_dot_v1_dot_face__service__pb2.AnalyzeRequest.SerializeToString,
+                response_deserializer=facegrid_dot_v1_dot_face__service__pb2.AnalyzeResponse.FromString,
+                _registered_method=True)
 
 
 class FaceServiceServicer:
@@ -83,6 +88,17 @@ class FaceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Analyze(self, request, context):
+        """Analyze reads attributes of each face that is meant: those that the request names, and no other. Each
+        must be allowed, by the server or by the gallery that the request names, and read by a model of the
+        pack. Permission: attributes. Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL,
+        ATTRIBUTE_NOT_ALLOWED, ATTRIBUTE_NOT_AVAILABLE; with a gallery GALLERY_NOT_FOUND, PACK_CHANGED,
+        PACK_NOT_INSTALLED, STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FaceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +116,11 @@ def add_FaceServiceServicer_to_server(servicer, server):
                     servicer.Compare,
                     request_deserializer=facegrid_dot_v1_dot_face__service__pb2.CompareRequest.FromString,
                     response_serializer=facegrid_dot_v1_dot_face__service__pb2.CompareResponse.SerializeToString,
+            ),
+            'Analyze': grpc.unary_unary_rpc_method_handler(
+                    servicer.Analyze,
+                    request_deserializer=facegrid_dot_v1_dot_face__service__pb2.AnalyzeRequest.FromString,
+                    response_serializer=facegrid_dot_v1_dot_face__service__pb2.AnalyzeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -185,6 +206,33 @@ class FaceService:
             '/facegrid.v1.FaceService/Compare',
             facegrid_dot_v1_dot_face__service__pb2.CompareRequest.SerializeToString,
             facegrid_dot_v1_dot_face__service__pb2.CompareResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Analyze(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facegrid.v1.FaceService/Analyze',
+            facegrid_dot_v1_dot_face__service__pb2.AnalyzeRequest.SerializeToString,
+            facegrid_dot_v1_dot_face__service__pb2.AnalyzeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,13 @@ class FaceServiceStub:
     Permission: verify. Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL, INVALID_TEMPLATE,
     TEMPLATE_VERSION_MISMATCH.
     """
+    Analyze: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.AnalyzeRequest, _face_service_pb2.AnalyzeResponse]
+    """Analyze reads attributes of each face that is meant: those that the request names, and no other. Each
+    must be allowed, by the server or by the gallery that the request names, and read by a model of the
+    pack. Permission: attributes. Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL,
+    ATTRIBUTE_NOT_ALLOWED, ATTRIBUTE_NOT_AVAILABLE; with a gallery GALLERY_NOT_FOUND, PACK_CHANGED,
+    PACK_NOT_INSTALLED, STORE_UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class FaceServiceAsyncStub(FaceServiceStub):
@@ -68,6 +75,13 @@ class FaceServiceAsyncStub(FaceServiceStub):
     """Compare scores two samples, one face each, without a gallery.
     Permission: verify. Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL, INVALID_TEMPLATE,
     TEMPLATE_VERSION_MISMATCH.
+    """
+    Analyze: _aio.UnaryUnaryMultiCallable[_face_service_pb2.AnalyzeRequest, _face_service_pb2.AnalyzeResponse]  # type: ignore[assignment]
+    """Analyze reads attributes of each face that is meant: those that the request names, and no other. Each
+    must be allowed, by the server or by the gallery that the request names, and read by a model of the
+    pack. Permission: attributes. Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL,
+    ATTRIBUTE_NOT_ALLOWED, ATTRIBUTE_NOT_AVAILABLE; with a gallery GALLERY_NOT_FOUND, PACK_CHANGED,
+    PACK_NOT_INSTALLED, STORE_UNAVAILABLE.
     """
 
 class FaceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -104,6 +118,19 @@ class FaceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Compare scores two samples, one face each, without a gallery.
         Permission: verify. Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL, INVALID_TEMPLATE,
         TEMPLATE_VERSION_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def Analyze(
+        self,
+        request: _face_service_pb2.AnalyzeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_face_service_pb2.AnalyzeResponse, _abc.Awaitable[_face_service_pb2.AnalyzeResponse]]:
+        """Analyze reads attributes of each face that is meant: those that the request names, and no other. Each
+        must be allowed, by the server or by the gallery that the request names, and read by a model of the
+        pack. Permission: attributes. Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL,
+        ATTRIBUTE_NOT_ALLOWED, ATTRIBUTE_NOT_AVAILABLE; with a gallery GALLERY_NOT_FOUND, PACK_CHANGED,
+        PACK_NOT_INSTALLED, STORE_UNAVAILABLE.
         """
 
 def add_FaceServiceServicer_to_server(servicer: FaceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

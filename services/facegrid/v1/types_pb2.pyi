@@ -128,6 +128,46 @@ SEARCH_METHOD_APPROXIMATE: SearchMethod.ValueType  # 2
 """An approximate index chose what was compared."""
 Global___SearchMethod: _TypeAlias = SearchMethod  # noqa: Y015
 
+class _Attribute:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AttributeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attribute.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ATTRIBUTE_UNSPECIFIED: _Attribute.ValueType  # 0
+    """Never sent."""
+    ATTRIBUTE_AGE: _Attribute.ValueType  # 1
+    """The age in years, as it looks."""
+    ATTRIBUTE_GENDER_PRESENTATION: _Attribute.ValueType  # 2
+    """How the face is seen by a model that knows two classes. It says nothing of who the person is."""
+    ATTRIBUTE_POSE: _Attribute.ValueType  # 3
+    """Where the head turns."""
+    ATTRIBUTE_LANDMARKS_106: _Attribute.ValueType  # 4
+    """106 points in the plane of the photograph."""
+    ATTRIBUTE_LANDMARKS_68: _Attribute.ValueType  # 5
+    """68 points in space."""
+    ATTRIBUTE_MASK: _Attribute.ValueType  # 6
+    """Whether a mask covers the face."""
+
+class Attribute(_Attribute, metaclass=_AttributeEnumTypeWrapper):
+    """Attribute is one thing to read of a face beside its identity."""
+
+ATTRIBUTE_UNSPECIFIED: Attribute.ValueType  # 0
+"""Never sent."""
+ATTRIBUTE_AGE: Attribute.ValueType  # 1
+"""The age in years, as it looks."""
+ATTRIBUTE_GENDER_PRESENTATION: Attribute.ValueType  # 2
+"""How the face is seen by a model that knows two classes. It says nothing of who the person is."""
+ATTRIBUTE_POSE: Attribute.ValueType  # 3
+"""Where the head turns."""
+ATTRIBUTE_LANDMARKS_106: Attribute.ValueType  # 4
+"""106 points in the plane of the photograph."""
+ATTRIBUTE_LANDMARKS_68: Attribute.ValueType  # 5
+"""68 points in space."""
+ATTRIBUTE_MASK: Attribute.ValueType  # 6
+"""Whether a mask covers the face."""
+Global___Attribute: _TypeAlias = Attribute  # noqa: Y015
+
 @_typing.final
 class RequestContext(_message.Message):
     """RequestContext travels with every request. All of it is optional."""
@@ -532,6 +572,7 @@ class Gallery(_message.Message):
     SUBJECT_COUNT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     QUALITY_RULES_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is 1 to 128 of A-Z a-z 0-9 . _ - and begins with a letter or digit."""
     pack: _builtins.str
@@ -560,6 +601,12 @@ class Gallery(_message.Message):
     def quality_rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___QualityRule]:
         """quality_rules are what a face must keep to be enrolled; probes are not held against them."""
 
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedScalarFieldContainer[Global___Attribute.ValueType]:
+        """attributes may be read by Analyze in the name of this gallery, whatever the server allows. None where
+        empty.
+        """
+
     def __init__(
         self,
         *,
@@ -573,10 +620,11 @@ class Gallery(_message.Message):
         subject_count: _builtins.int = ...,
         revision: _builtins.str = ...,
         quality_rules: _abc.Iterable[Global___QualityRule] | None = ...,
+        attributes: _abc.Iterable[Global___Attribute.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "identify_threshold", b"identify_threshold", "verify_threshold", b"verify_threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "identify_threshold", b"identify_threshold", "keep_photographs", b"keep_photographs", "name", b"name", "pack", b"pack", "quality_rules", b"quality_rules", "revision", b"revision", "subject_count", b"subject_count", "template_version", b"template_version", "verify_threshold", b"verify_threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "create_time", b"create_time", "identify_threshold", b"identify_threshold", "keep_photographs", b"keep_photographs", "name", b"name", "pack", b"pack", "quality_rules", b"quality_rules", "revision", b"revision", "subject_count", b"subject_count", "template_version", b"template_version", "verify_threshold", b"verify_threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

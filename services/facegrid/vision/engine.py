@@ -1,7 +1,7 @@
 """The vision layer behind the asynchronous ports of the use cases."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -11,16 +11,18 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from facegrid.domain.alignment import alignment_named
+from facegrid.domain.attributes import Attribute, FaceAttributes
 from facegrid.domain.errors import FacegridError
 from facegrid.domain.faces import DetectedFace, Detection, Pixels
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
-from facegrid.vision.align import align
+from facegrid.vision.align import cut
+from facegrid.vision.attributes import AttributeModel
 from facegrid.vision.batching import MicroBatcher
 from facegrid.vision.decode import PhotographLimits, decode
 from facegrid.vision.detectors.contract import BatchDetector, FaceDetector
 from facegrid.vision.embedder import OnnxEmbedder
+from facegrid.vision.manifest import READ_BY_KIND
 from facegrid.vision.packs import PackFolder
 from facegrid.vision.quality import measure_quality
 from facegrid.vision.session import cuda_is_used
@@ -35,6 +37,7 @@ class BatchLimits:
 
     detector: int
     embedder: int
+    attributes: int = 64  # a crowd's faces in one run, and 28 MB of input
     queue: int = 512  # sixteen calls of 32 photographs, the most that one call may bring
 
 
@@ -62,10 +65,11 @@ class _Batchers:
 
     detector: MicroBatcher[_Job, Detection]
     embedder: MicroBatcher[Pixels, Template]
+    attributes: Mapping[str, MicroBatcher[DetectedFace, FaceAttributes]]
 
 
 class VisionEngine:
-    """Detector, Embedder and Packs in one process.
+    """Detector, Embedder, AttributeReader and Packs in one process.
 
     A model is loaded at its first use, and those of the eight packs used last are held; manifests are read
     once. Changes on disk count after a restart.
@@ -86,6 +90,7 @@ class VisionEngine:
         self._loading = Lock()
         self._detectors = lru_cache(_PACKS_HELD)(packs.load_detector)
         self._embedders = lru_cache(_PACKS_HELD)(packs.load_embedder)
+        self._attribute_models = lru_cache(_PACKS_HELD)(packs.load_attributes)
         self._known: dict[str, Pack] = {}
         self._batchers: dict[str, _Batchers] = {}
 
@@ -99,6 +104,7 @@ class VisionEngine:
         """Load a pack before its first call. Raises PackNotFound and PackError."""
         await self.warm_detector(pack)
         await self.warm_embedder(pack)
+        await self.warm_attributes(pack)
 
     async def warm_detector(self, pack: str) -> None:
         """Load a pack's detector alone."""
@@ -107,6 +113,10 @@ class VisionEngine:
     async def warm_embedder(self, pack: str) -> None:
         """Load a pack's embedder alone."""
         await asyncio.get_running_loop().run_in_executor(self._threads, self._embedder, pack)
+
+    async def warm_attributes(self, pack: str) -> None:
+        """Load a pack's attribute models alone."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._attributes, pack)
 
     async def detect(self, photograph: bytes, pack: str, alignments: Sequence[str]) -> Detection:
         """Decode the photograph, find its faces, rate them and cut one crop for each face and alignment.
@@ -123,6 +133,19 @@ class VisionEngine:
         """
         return await self._gathered(pack).embedder(list(crops))
 
+    async def read(
+        self, faces: Sequence[DetectedFace], pack: str, attributes: Collection[Attribute]
+    ) -> list[FaceAttributes]:
+        """Return the attributes of each face, which carries a crop for each that the pack reads off one.
+
+        Only the models run that read one of them. Raises PackNotFound and Overloaded.
+        """
+        models = self._gathered(pack).attributes
+        kinds = [kind for kind, read in READ_BY_KIND.items() if not set(read).isdisjoint(attributes)]
+        readings = await asyncio.gather(*(models[kind](faces) for kind in kinds))
+        stated = [FaceAttributes(mask=face.mask) for face in faces]
+        return [FaceAttributes.joined(one, attributes) for one in zip(stated, *readings, strict=True)]
+
     def close(self) -> None:
         """Finish what runs and drop what waits."""
         self._threads.shutdown(cancel_futures=True)
@@ -130,9 +153,13 @@ class VisionEngine:
     def _gathered(self, name: str) -> _Batchers:
         if name not in self._batchers:
             self.pack(name)
-            detector = self._batcher(partial(self._detect, name), self._batches.detector)
             self._batchers[name] = _Batchers(
-                detector, self._batcher(partial(self._embed, name), self._batches.embedder)
+                self._batcher(partial(self._detect, name), self._batches.detector),
+                self._batcher(partial(self._embed, name), self._batches.embedder),
+                {
+                    kind: self._batcher(partial(self._read, name, kind), self._batches.attributes)
+                    for kind in READ_BY_KIND
+                },
             )
         return self._batchers[name]
 
@@ -143,6 +170,9 @@ class VisionEngine:
 
     def _embed(self, pack: str, crops: list[Pixels]) -> list[Template]:
         return self._embedder(pack).embed(np.stack(crops))
+
+    def _read(self, pack: str, kind: str, faces: list[DetectedFace]) -> list[FaceAttributes]:
+        return self._attributes(pack)[kind].read(faces)
 
     def _detect(self, pack: str, jobs: list[_Job]) -> list[Detection | FacegridError]:
         detector = self._detector(pack)
@@ -160,6 +190,10 @@ class VisionEngine:
     def _embedder(self, pack: str) -> OnnxEmbedder:
         with self._loading:
             return self._embedders(pack)
+
+    def _attributes(self, pack: str) -> Mapping[str, AttributeModel]:
+        with self._loading:
+            return self._attribute_models(pack)
 
 
 def _decoded(photograph: bytes, limits: PhotographLimits) -> Pixels | FacegridError:
@@ -184,5 +218,5 @@ def _finished(face: DetectedFace, pixels: Pixels, alignments: Sequence[str]) -> 
     return replace(
         face,
         quality=measure_quality(pixels, face),
-        crops={name: align(pixels, face.landmarks, alignment_named(name)) for name in alignments},
+        crops={name: cut(pixels, face, name) for name in alignments},
     )

@@ -19,6 +19,7 @@ _DIMENSIONS = range(64, 2049)
 # InsightFace's models of one table: (side of the input, length of the output).
 _ATTRIBUTES = {(96, 3): "genderage", (192, 212): "landmark_2d_106", (192, 3309): "landmark_3d_68"}
 _HEAD = 8  # nodes in which InsightFace looks for a normalisation of the model's own
+_FIRST_NORM = "bn_data"  # or, for attribute models, this name among the first three
 _KNOWN = (
     "SCRFD or RetinaFace with five landmarks, YuNet, an embedder with a square input and 64 to 2048 numbers, "
     "genderage, 2d106det and 1k3d68"
@@ -31,6 +32,7 @@ class InspectedModel:
 
     `side` is that of the square input in pixels, None where the file leaves it open. `dimension` is the
     length of an embedder's output. Pixels go in as (pixel - mean) / std; a detector has its kind's own.
+    `mask` says whether a detector states the probability of a mask.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class InspectedModel:
     dimension: int = 0
     mean: float = 0.0
     std: float = 1.0
+    mask: bool = False
 
 
 def inspect_model(path: Path) -> InspectedModel:
@@ -49,7 +52,7 @@ def inspect_model(path: Path) -> InspectedModel:
     if source[1:2] == (3,) and len(source) == len("NCHW") and source[2] == source[3]:
         for kind, detector in ONE_PASS_DETECTORS.items():
             if detector.levels(outputs):
-                return InspectedModel(path, kind, source[2])
+                return InspectedModel(path, kind, source[2], mask=detector.states_mask(outputs))
         if (
             source[2]
             and [len(shape) for shape in outputs] == [len("NC")]
@@ -67,16 +70,18 @@ def content_of(path: Path) -> bytes:
 
 
 def _of_one_table(path: Path, model: onnx.ModelProto, side: int, length: int) -> InspectedModel | None:
-    if kind := _ATTRIBUTES.get((side, length)):
-        return InspectedModel(path, kind, side)
-    if length not in _DIMENSIONS:
+    kind = _ATTRIBUTES.get((side, length)) or (EMBEDDER if length in _DIMENSIONS else "")
+    if not kind:
         return None
     names = [node.name for node in model.graph.node[:_HEAD]]
     normalises = all(
         any(name.startswith(prefixes) for name in names) for prefixes in (("Sub", "_minus"), ("Mul", "_mul"))
     )
-    mean, std = (0.0, 1.0) if normalises else (127.5, 127.5)
-    return InspectedModel(path, EMBEDDER, side, length, mean, std)
+    if kind == EMBEDDER:
+        mean, std = (0.0, 1.0) if normalises else (127.5, 127.5)
+        return InspectedModel(path, kind, side, length, mean, std)
+    mean, std = (0.0, 1.0) if normalises or _FIRST_NORM in names[:3] else (127.5, 128.0)
+    return InspectedModel(path, kind, side, mean=mean, std=std)
 
 
 def _read(path: Path) -> onnx.ModelProto:

@@ -1,15 +1,16 @@
-"""The manifest of a model pack: every key is needed, none may be unknown, and errors say which it is."""
+"""The manifest of a model pack: keys without a default are needed, none may be unknown, errors say which."""
 
 import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from facegrid.domain.alignment import Alignment, alignment_named
+from facegrid.domain.attributes import Attribute
 from facegrid.domain.errors import ConfigurationError, InvalidField
 from facegrid.domain.faces import Floats
 from facegrid.domain.names import check_name
@@ -19,6 +20,13 @@ MANIFEST_FILE = "manifest.toml"
 
 # Part of each template version: raise it with any change of code that moves templates.
 _PREPROCESSING_VERSION = 1
+
+# What the models of each kind read.
+READ_BY_KIND = {
+    "genderage": (Attribute.AGE, Attribute.GENDER_PRESENTATION),
+    "landmark_2d_106": (Attribute.LANDMARKS_106,),
+    "landmark_3d_68": (Attribute.LANDMARKS_68, Attribute.POSE),
+}
 
 _Text = Annotated[str, Field(min_length=1)]
 _Share = Annotated[float, Field(gt=0, le=1)]
@@ -54,6 +62,12 @@ class OnePassManifest(_Table):
     input_size: Annotated[int, Field(ge=32, multiple_of=32)]
     score_threshold: _Share
     overlap_threshold: _Share
+    mask: bool = False  # whether the file states the probability of a mask
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """The one file."""
+        return (self.model,)
 
 
 class MtcnnManifest(_Table):
@@ -70,6 +84,12 @@ class MtcnnManifest(_Table):
     input_size: Annotated[int, Field(ge=32)]
     smallest_face: Annotated[int, Field(ge=12)]
     score_thresholds: Annotated[tuple[_Share, _Share, _Share], Field(strict=False)]
+    mask: ClassVar[bool] = False
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """The files of the three stages."""
+        return (self.pnet, self.rnet, self.onet)
 
 
 class InputContract(_Table):
@@ -137,6 +157,21 @@ class EmbedderManifest(_Table):
         return None if self.centre is None else np.array(self.centre.values, np.float32)
 
 
+class AttributeManifest(_Table):
+    """A model that reads attributes off a crop of `side` pixels around the box, fed (pixel - mean) / std."""
+
+    kind: Literal["genderage", "landmark_2d_106", "landmark_3d_68"]
+    model: ModelFile
+    side: Annotated[int, Field(ge=32)]
+    mean: float
+    std: Annotated[float, Field(gt=0)]
+
+    @property
+    def alignment(self) -> str:
+        """The name of the crop."""
+        return f"box-{self.side}"
+
+
 class ThresholdManifest(_Table):
     """A score and the measurement that it comes from."""
 
@@ -160,6 +195,14 @@ class Manifest(_Table):
     detector: Annotated[OnePassManifest | MtcnnManifest, Field(discriminator="kind")]
     embedder: EmbedderManifest
     thresholds: ThresholdsManifest
+    attributes: Annotated[tuple[AttributeManifest, ...], Field(strict=False)] = ()
+
+    @field_validator("attributes")
+    @classmethod
+    def _has_one_of_a_kind(cls, models: tuple[AttributeManifest, ...]) -> tuple[AttributeManifest, ...]:
+        if len({model.kind for model in models}) < len(models):
+            raise ValueError("two models are of one kind; keep one of them")
+        return models
 
     @model_validator(mode="after")
     def _is_named_well(self) -> Self:
@@ -172,11 +215,11 @@ class Manifest(_Table):
     @property
     def files(self) -> tuple[ModelFile, ...]:
         """Every model file, the detector's first."""
-        found = self.detector
-        detector = (
-            (found.model,) if isinstance(found, OnePassManifest) else (found.pnet, found.rnet, found.onet)
+        return (
+            *self.detector.files,
+            self.embedder.model,
+            *(attributes.model for attributes in self.attributes),
         )
-        return (*detector, self.embedder.model)
 
     @property
     def template_version(self) -> str:
@@ -202,6 +245,12 @@ class Manifest(_Table):
                 Threshold(identify, ThresholdSource.PACK_DEFAULT),
             ),
             norm_quality=NormQuality(norm.low, norm.high) if norm else None,
+            attributes={
+                attribute: model.alignment
+                for model in self.attributes
+                for attribute in READ_BY_KIND[model.kind]
+            }
+            | ({Attribute.MASK: ""} if self.detector.mask else {}),
         )
 
 

@@ -1,16 +1,18 @@
 """A folder of model packs: what is installed, whether it is whole, and how it is loaded."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from facegrid.domain.errors import PackNotFound
+from facegrid.domain.faces import Box, DetectedFace
 from facegrid.domain.names import check_name
 from facegrid.domain.packs import Pack
+from facegrid.vision.attributes import AttributeModel, GenderAgeModel
 from facegrid.vision.detectors.contract import FaceDetector
 from facegrid.vision.detectors.mtcnn import MtcnnDetector
 from facegrid.vision.detectors.onepass import OnePassDetector
@@ -18,8 +20,10 @@ from facegrid.vision.detectors.retinaface import RetinaFaceDetector
 from facegrid.vision.detectors.scrfd import ScrfdDetector
 from facegrid.vision.detectors.yunet import YunetDetector
 from facegrid.vision.embedder import OnnxEmbedder
+from facegrid.vision.landmarks import Landmarks68Model, Landmarks106Model
 from facegrid.vision.manifest import (
     MANIFEST_FILE,
+    AttributeManifest,
     Manifest,
     ModelFile,
     MtcnnManifest,
@@ -32,15 +36,19 @@ from facegrid.vision.session import Session
 ONE_PASS_DETECTORS: dict[str, type[OnePassDetector]] = {
     detector.kind: detector for detector in (ScrfdDetector, RetinaFaceDetector, YunetDetector)
 }
+_ATTRIBUTE_MODELS: dict[str, type[AttributeModel]] = {
+    model.kind: model for model in (GenderAgeModel, Landmarks106Model, Landmarks68Model)
+}
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedPack:
-    """A pack whose models are in memory."""
+    """A pack whose models are in memory, those of attributes by their kind."""
 
     pack: Pack
     detector: FaceDetector
     embedder: OnnxEmbedder
+    attributes: Mapping[str, AttributeModel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,12 @@ class PackFolder:
 
     def load(self, name: str) -> LoadedPack:
         """Load all models of a pack. Raises as `manifest` does."""
-        return LoadedPack(self.manifest(name).pack, self.load_detector(name), self.load_embedder(name))
+        return LoadedPack(
+            self.manifest(name).pack,
+            self.load_detector(name),
+            self.load_embedder(name),
+            self.load_attributes(name),
+        )
 
     def load_detector(self, name: str) -> FaceDetector:
         """Load a pack's detector, whose files are what its manifest says, and run it once.
@@ -91,9 +104,8 @@ class PackFolder:
         `manifest` does.
         """
         manifest = self.manifest(name)
-        *found, _ = manifest.files
-        self._check(name, found)
-        with _blamed(f"{name}, detector ({', '.join(file.path for file in found)})"):
+        self._check(name, manifest.detector.files)
+        with _blamed(f"{name}, detector ({', '.join(file.path for file in manifest.detector.files)})"):
             detector = self._detector(name, manifest.detector)
             detector.detect(np.zeros((64, 64, 3), np.uint8))
         return detector
@@ -101,7 +113,7 @@ class PackFolder:
     def load_embedder(self, name: str) -> OnnxEmbedder:
         """Load a pack's embedder as `load_detector` does its detector."""
         manifest = self.manifest(name)
-        *_, embedding = manifest.files
+        embedding = manifest.embedder.model
         self._check(name, [embedding])
         with _blamed(f"{name}, embedder ({embedding.path})"):
             session, version = self._session(name, embedding), manifest.template_version
@@ -110,6 +122,12 @@ class PackFolder:
                 np.zeros((1, manifest.embedder.input.side, manifest.embedder.input.side, 3), np.uint8)
             )
         return embedder
+
+    def load_attributes(self, name: str) -> dict[str, AttributeModel]:
+        """Load a pack's attribute models, by their kinds, as `load_detector` does its detector."""
+        attributes = self.manifest(name).attributes
+        self._check(name, [one.model for one in attributes])
+        return {one.kind: self._attribute_model(name, one) for one in attributes}
 
     def _check(self, name: str, files: Sequence[ModelFile]) -> None:
         for file in files:
@@ -131,12 +149,16 @@ class PackFolder:
 
     def _detector(self, name: str, manifest: OnePassManifest | MtcnnManifest) -> FaceDetector:
         if isinstance(manifest, OnePassManifest):
-            return ONE_PASS_DETECTORS[manifest.kind](
-                self._session(name, manifest.model),
+            session = self._session(name, manifest.model)
+            detector = ONE_PASS_DETECTORS[manifest.kind](
+                session,
                 input_size=manifest.input_size,
                 score_threshold=manifest.score_threshold,
                 overlap_threshold=manifest.overlap_threshold,
             )
+            if manifest.mask and not detector.states_mask(session.output_shapes):
+                raise PackError("the model states no mask; remove detector.mask or give another file")
+            return detector
         pnet, rnet, onet = (
             self._session(name, file) for file in (manifest.pnet, manifest.rnet, manifest.onet)
         )
@@ -146,6 +168,14 @@ class PackFolder:
             smallest_face=manifest.smallest_face,
             score_thresholds=manifest.score_thresholds,
         )
+
+    def _attribute_model(self, name: str, manifest: AttributeManifest) -> AttributeModel:
+        crop = np.zeros((manifest.side, manifest.side, 3), np.uint8)
+        face = DetectedFace(Box(0, 0, 1, 1), np.zeros((5, 2), np.float32), 0, (), {manifest.alignment: crop})
+        with _blamed(f"{name}, {manifest.kind} ({manifest.model.path})"):
+            model = _ATTRIBUTE_MODELS[manifest.kind](self._session(name, manifest.model), manifest)
+            model.read([face])
+        return model
 
 
 @contextmanager

@@ -29,15 +29,22 @@ class BatchDetector(Protocol):
         ...
 
 
-def faces_from_arrays(boxes: Floats, landmarks: Floats, scores: Floats) -> list[DetectedFace]:
-    """Make faces of corners (N, 4), landmarks (N, 5, 2) and scores (N,), keeping their order."""
+def faces_from_arrays(
+    boxes: Floats, landmarks: Floats, scores: Floats, masks: Floats | None = None
+) -> list[DetectedFace]:
+    """Make faces of corners (N, 4), landmarks (N, 5, 2), scores (N,) and masks (N,), keeping their order."""
+    stated = [None] * len(boxes) if masks is None else masks.tolist()
     return [
         DetectedFace(
-            box=Box(float(x1), float(y1), float(x2 - x1), float(y2 - y1)),
+            # In double precision, so that the far corner can be had again to the last bit.
+            box=Box(x1, y1, x2 - x1, y2 - y1),
             landmarks=points.astype(np.float32),
             detection_score=float(score),
+            mask=mask,
         )
-        for (x1, y1, x2, y2), points, score in zip(boxes, landmarks, scores, strict=True)
+        for (x1, y1, x2, y2), points, score, mask in zip(
+            boxes.astype(np.float64).tolist(), landmarks, scores, stated, strict=True
+        )
     ]
 
 

@@ -57,6 +57,11 @@ class OnePassDetector(ABC):
     def levels(outputs: Sequence[Shape]) -> tuple[Level, ...]:
         """Return the lattice that goes with a model's outputs, empty where they are of another kind."""
 
+    @staticmethod
+    def states_mask(outputs: Sequence[Shape]) -> bool:  # noqa: ARG004  # the kinds that can look at them
+        """Return whether a model with these outputs says of each face how likely a mask covers it."""
+        return False
+
     @abstractmethod
     def _blob(self, canvas: Pixels) -> Floats:
         """Return the model's input (1, 3, side, side) of RGB pixels."""
@@ -64,6 +69,10 @@ class OnePassDetector(ABC):
     @abstractmethod
     def _heads(self, outputs: list[Floats]) -> tuple[Floats, Floats, Floats]:
         """Return scores, offsets and landmarks of all levels."""
+
+    def _masks(self, outputs: list[Floats]) -> Floats | None:  # noqa: ARG002  # likewise
+        """Return the probabilities of a mask (K,), where the model states them."""
+        return None
 
     def detect(self, pixels: Pixels) -> list[DetectedFace]:
         """Return the faces, best score first. Raises PackError where the file is made for another size."""
@@ -81,6 +90,7 @@ class OnePassDetector(ABC):
 
     def _faces(self, outputs: list[Floats], scale: np.float32) -> list[DetectedFace]:
         scores, offsets, landmarks = self._heads(outputs)
+        masks = self._masks(outputs)
         if len(scores) != len(self._sizes):
             raise PackError(
                 f"the model has {len(scores)} boxes for {self._size} pixels where {len(self._sizes)} belong; "
@@ -91,7 +101,12 @@ class OnePassDetector(ABC):
         boxes = self._boxes(centres, sizes, offsets[found])
         points: Floats = centres[:, None] + landmarks[found].reshape(-1, 5, 2) * sizes[:, None]
         kept = self._keep(boxes, scores, scale)
-        return faces_from_arrays(boxes[kept] / scale, points[kept] / scale, scores[kept])
+        return faces_from_arrays(
+            boxes[kept] / scale,
+            points[kept] / scale,
+            scores[kept],
+            None if masks is None else masks[found][kept],
+        )
 
     def _fit(self, pixels: Pixels) -> tuple[Pixels, np.float32]:
         height, width = pixels.shape[:2]

@@ -1,0 +1,87 @@
+"""A server whose objects are in a bucket."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from facegrid.client import CallFailed, Client
+from s3_servers import KEYS, S3Server, folder_in_memory, make_server, running_s3
+from server_process import SERVE, ServerProcess
+
+pytestmark = pytest.mark.integration
+GALLERY_SERVICE = "facegrid.v1.GalleryService"
+
+
+def wait_for_health(address: str, expected: dict[str, str]) -> None:
+    """Poll until the services that are named so have these states."""
+    deadline = time.monotonic() + 60
+    with grpc.insecure_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        while True:
+            answers = {name: stub.Check(health_pb2.HealthCheckRequest(service=name)) for name in expected}
+            states = {
+                name: health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+                for name, answer in answers.items()
+            }
+            if states == expected:
+                return
+            assert time.monotonic() < deadline, states
+            time.sleep(0.2)
+
+
+def test_searches_go_on_while_the_store_is_gone_and_the_rest_when_it_is_back(
+    start: Callable[..., ServerProcess], portrait: bytes
+) -> None:
+    """The services that need the store say so, calls that need it are UNAVAILABLE, and no key is logged."""
+    with folder_in_memory() as folder, running_s3(make_server("minio", folder)) as minio:
+        server = start("--store", minio.url)
+        with Client(server.address) as client:
+            client.create_gallery("g")
+            client.enroll("g", [portrait], subject_id="eileen")
+            minio.kill()
+            wait_for_health(
+                server.address,
+                {
+                    "facegrid.v1.GalleryService": "NOT_SERVING",
+                    "facegrid.v1.FaceService": "SERVING",
+                    "": "SERVING",
+                },
+            )
+            (result,) = client.identify("g", [portrait]).results
+            assert [candidate.subject_id for candidate in result.candidates] == ["eileen"]
+            with pytest.raises(CallFailed) as caught:
+                client.enroll("g", [portrait], subject_id="another")
+            assert caught.value.reason == "STORE_UNAVAILABLE"
+            minio.start()
+            wait_for_health(server.address, {GALLERY_SERVICE: "SERVING"})
+            client.enroll("g", [portrait], subject_id="another")
+        assert server.end() == 0
+        assert "S3Failure ECONNREFUSED" in server.log
+        assert not any(secret in server.log for secret in ("X-Amz", KEYS["AWS_SECRET_ACCESS_KEY"]))
+
+
+def test_a_second_server_on_a_bucket_is_told_who_has_it(
+    start: Callable[..., ServerProcess],
+    s3_server: Callable[[str], S3Server],
+    tmp_path: Path,
+) -> None:
+    """Its own data folder does not help it; when the first is gone, the bucket is free at once."""
+    flags = ["--store", f"{s3_server('minio').url}/owned"]
+    first = start(*flags)
+    second = subprocess.run(
+        [*SERVE, "--listen", "127.0.0.1:0", *flags, "--data", tmp_path / "other"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=first.environment,
+        timeout=60,
+    )
+    assert second.returncode == 1
+    assert f"the server at {first.address} (process {first.process.pid}" in second.stderr
+    assert first.end() == 0
+    start(*flags, data="other")
