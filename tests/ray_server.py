@@ -12,6 +12,7 @@ import yaml
 
 from server_process import ServerProcess
 
+_LISTENS = "0A"  # of /proc/net/tcp6
 DEPLOYMENTS = Path(__file__).parents[1] / "deploy" / "serve.yaml"
 
 
@@ -55,6 +56,20 @@ class RayServer(ServerProcess):
         pid = self.replicas(name)[0]
         os.kill(pid, signal.SIGKILL)
         return pid
+
+    def open_ports(self, name: str) -> list[int]:
+        """Return the ports on which the first of them listens beyond loopback."""
+        pid = self.replicas(name)[0]
+        sockets = set()
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                sockets.add(str(path.readlink()))
+        rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp6").read_text("utf-8").splitlines()[1:]]
+        return [
+            int(local.rpartition(":")[2], 16)
+            for _, local, _, state, *_, inode in (row[:10] for row in rows)
+            if state == _LISTENS and set(local.split(":")[0]) == {"0"} and f"socket:[{inode}]" in sockets
+        ]
 
     def descendants(self) -> list[int]:
         """Return the ids of all processes below the server's."""

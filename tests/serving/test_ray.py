@@ -127,6 +127,14 @@ def test_health_is_that_of_the_gateway(ray_server: RayServer) -> None:
     assert health.status == health_pb2.HealthCheckResponse.SERVING
 
 
+def test_tiers_answer_nobody_without_the_token(ray_server: RayServer) -> None:
+    """The one port that Ray opens beyond loopback, a replica's, refuses who has not this Ray's token."""
+    (port,) = ray_server.open_ports("Detector")
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary("/ray.serve.ASGIService/HandleRequest")(b"", timeout=10)
+    assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
 @pytest.mark.parametrize(
     ("pack", "photograph", "reason"),
     [
