@@ -19,9 +19,9 @@ from server_process import ServerProcess
 
 @pytest.fixture(scope="session")
 def crowd() -> bytes:
-    """Return a JPEG of 1536×1024 pixels that shows six faces."""
-    picture = BytesIO()
-    Image.fromarray(np.tile(skimage.data.astronaut(), (2, 3, 1))).save(picture, "JPEG", quality=90)
+    """Return a JPEG of 768×512 pixels that shows six faces."""
+    picture, head = BytesIO(), skimage.data.astronaut()[:256, 96:352]
+    Image.fromarray(np.tile(head, (2, 3, 1))).save(picture, "JPEG", quality=90)
     return picture.getvalue()
 
 

@@ -27,7 +27,7 @@ _SMALL = {"num_cpus": 0.2}
 _QUICK = {
     "min_replicas": 1,
     "max_replicas": 2,
-    "target_ongoing_requests": 2,
+    "target_ongoing_requests": 0.5,  # with the open pack, finding six faces takes twice what embedding does
     "upscale_delay_s": 1,
     "downscale_delay_s": 3,
     "look_back_period_s": 3,
