@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,12 +30,22 @@ class RayServer(ServerProcess):
 
     def __init__(self, folder: Path, models: Path, **changes: dict[str, Any]) -> None:
         """Start it with what deploy/serve.yaml says, changed for some deployments."""
-        config = yaml.safe_load(DEPLOYMENTS.read_text("utf-8"))
+        self._config: dict[str, Any] = yaml.safe_load(DEPLOYMENTS.read_text("utf-8"))
+        self._path = folder / "serve.yaml"
+        self._write(changes)
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            listen = f"127.0.0.1:{unused.getsockname()[1]}"
+        super().__init__(folder / "data", models, "--ray", str(self._path), "--listen", listen)
+
+    def deploy(self, **changes: dict[str, Any]) -> None:
+        """Change some deployments while they run."""
+        self._write(changes)
+        self.process.send_signal(signal.SIGHUP)
+
+    def _write(self, changes: dict[str, dict[str, Any]]) -> None:
         for name, values in changes.items():
-            deployments(config)[name].update(values)
-        path = folder / "serve.yaml"
-        path.write_text(yaml.safe_dump(config), "utf-8")
-        super().__init__(folder / "data", models, "--ray", str(path))
+            deployments(self._config)[name].update(values)
+        self._path.write_text(yaml.safe_dump(self._config), "utf-8")
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code; SIGKILL takes all of Ray along."""

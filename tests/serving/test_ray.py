@@ -1,5 +1,6 @@
 """The service on Ray as clients and operators meet it: one application for all tests of the module."""
 
+import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -33,6 +34,18 @@ _QUICK = {
     "look_back_period_s": 3,
 }
 _CALLERS = 6
+_POLICY = {
+    "maxAttempts": 5,
+    "initialBackoff": "1s",
+    "maxBackoff": "5s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+_PATIENT = [
+    ("grpc.service_config", json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": _POLICY}]})),
+    ("grpc.per_rpc_retry_buffer_size", 16 * 2**20),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +64,7 @@ def ray_server(many_packs: Path) -> Iterator[RayServer]:
                 "ray_actor_options": _SMALL,
                 "max_ongoing_requests": 8,
                 "max_queued_requests": 8,
+                "max_surge_percent": 50,
             },
             Embedder={"autoscaling_config": _QUICK, "ray_actor_options": _SMALL},
             Attributes={"autoscaling_config": _QUICK | {"min_replicas": 0}, "ray_actor_options": _SMALL},
@@ -189,6 +203,34 @@ def test_a_kill_is_seen_by_no_client(
         eventually(lambda: len(set(ray_server.replicas(name)) - {killed}) >= before, f"another {name}")
         after = len(outcomes)
         eventually(lambda: len(outcomes) > after + 20, "load after the kill")
+    assert set(outcomes) == {""}
+
+
+def test_a_new_version_of_a_tier_takes_over(
+    ray_server: RayServer, stub: FaceServiceStub, portrait: bytes
+) -> None:
+    """A changed configuration replaces a tier's replicas under load, and no call fails."""
+    before = set(ray_server.replicas("Detector"))
+    request = ExtractRequest(photograph=portrait)
+    with under_load(lambda: stub.Extract(request, timeout=60)) as outcomes:
+        ray_server.deploy(Detector={"ray_actor_options": {"num_cpus": 0.25}})
+        eventually(lambda: not before & set(ray_server.replicas("Detector")), "the end of the old replicas")
+        after = len(outcomes)
+        eventually(lambda: len(outcomes) > after + 20, "load on the new ones")
+    assert set(outcomes) == {""}
+
+
+def test_clients_that_wait_see_no_gateway_fail(ray_server: RayServer, portrait: bytes) -> None:
+    """After kill -9 of the only gateway, clients that retry and wait for a connection see no failed call."""
+    request = ExtractRequest(photograph=portrait)
+    with grpc.insecure_channel(ray_server.address, _PATIENT) as channel:
+        patient = FaceServiceStub(channel)
+        with under_load(lambda: patient.Extract(request, timeout=90, wait_for_ready=True)) as outcomes:
+            eventually(lambda: len(outcomes) > 20, "load")
+            killed = ray_server.kill("Gateway")
+            eventually(lambda: set(ray_server.replicas("Gateway")) - {killed} != set(), "another gateway")
+            after = len(outcomes)
+            eventually(lambda: len(outcomes) > after + 20, "load after the kill")
     assert set(outcomes) == {""}
 
 

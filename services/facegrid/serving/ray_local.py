@@ -15,6 +15,7 @@ from pydantic import SecretStr, ValidationError
 from facegrid.domain.errors import ConfigurationError
 from facegrid.serving.local import check_address
 from facegrid.serving.ray_environment import LOOPBACK_ONLY, RAY_ENVIRONMENT
+from facegrid.serving.wiring import build_engine, check_pack
 from facegrid.settings import Settings
 
 os.environ.update({**RAY_ENVIRONMENT, **LOOPBACK_ONLY, **os.environ})
@@ -22,6 +23,7 @@ os.environ.update({**RAY_ENVIRONMENT, **LOOPBACK_ONLY, **os.environ})
 import ray  # after the line above
 from ray import serve
 from ray.serve._private.api import serve_start  # as `serve run` does: no public function deploys a config
+from ray.serve._private.client import ServeControllerClient
 from ray.serve.schema import ServeDeploySchema
 
 from facegrid.serving.ray_app import Arguments
@@ -32,19 +34,25 @@ _SHUTDOWN_S = 30  # what ending the tiers may take beyond draining the gateway
 
 
 async def serve_forever_on_ray(settings: Settings, listen: str, config: Path, *, insecure: bool) -> None:
-    """Run a Serve configuration until SIGTERM or SIGINT, then drain. Raises ConfigurationError."""
+    """Run a Serve configuration until SIGTERM or SIGINT, then drain; SIGHUP deploys what changed in it.
+
+    Raises ConfigurationError.
+    """
     check_address(listen, insecure=insecure)
+    if listen.endswith(":0"):
+        raise ConfigurationError("a gateway that starts again must find its port; listen on a number but 0")
+    check_pack(build_engine(settings, workers=1), settings.pack)
     arguments = Arguments(listen=listen, insecure=insecure, settings=_set(settings))
     schema, log = _read(config, arguments), structlog.get_logger()
-    logs = _start_ray()
-    stopping = asyncio.Event()
+    logs, loop, stopping = _start_ray(), asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stopping.set)
     try:
         client = serve_start(
             proxy_location=schema.proxy_location, global_logging_config=schema.logging_config
         )
         client.deploy_apps(schema)
+        loop.add_signal_handler(signal.SIGHUP, _deploy_again, client, config, arguments)
         if address := await _ready(schema.applications[0].name, stopping, logs):
             log.info("serving", address=address, logs=str(logs))
             await stopping.wait()
@@ -67,6 +75,17 @@ def _read(config: Path, arguments: Arguments) -> ServeDeploySchema:
         raise ConfigurationError(f"{config} is no Serve configuration: {error}") from None
     schema.applications[0].args = arguments.model_dump()
     return schema
+
+
+def _deploy_again(client: ServeControllerClient, config: Path, arguments: Arguments) -> None:
+    """Deploy what changed; a configuration that cannot be read changes nothing."""
+    log = structlog.get_logger()
+    try:
+        client.deploy_apps(_read(config, arguments))
+    except (ConfigurationError, OSError) as error:
+        log.warning("not deployed", cause=str(error))
+    else:
+        log.info("deploying", config=str(config))
 
 
 def _start_ray() -> Path:

@@ -59,12 +59,10 @@ class Application:
 
         Raises ConfigurationError.
         """
+        check_pack(self.vision, self.default_pack)
         try:
             await self.vision.warm(self.default_pack)
             await self.galleries.recover()
-        except PackNotFound as error:
-            build = "; build it with: facegrid models build open" if self.default_pack == "open" else ""
-            raise ConfigurationError(f"{error.message}{build}") from None
         except Unavailable as error:
             raise ConfigurationError(error.message) from None
 
@@ -98,6 +96,15 @@ class Application:
         """Stop the threads of the adapters."""
         self.records.close()
         self.index.close()
+
+
+def check_pack(packs: Packs, name: str) -> None:
+    """Raise ConfigurationError where the default pack is not installed."""
+    try:
+        packs.pack(name)
+    except PackNotFound as error:
+        build = "; build it with: facegrid models build open" if name == "open" else ""
+        raise ConfigurationError(f"{error.message}{build}") from None
 
 
 def build_engine(settings: Settings, workers: int) -> VisionEngine:
