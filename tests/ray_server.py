@@ -62,11 +62,11 @@ class RayServer(ServerProcess):
         title = {"Controller": "ray::ServeController"}.get(name, f"ray::ServeReplica:facegrid:{name}")
         return [pid for pid in self.descendants() if _command(pid).startswith(title)]
 
-    def kill(self, name: str) -> int:
-        """End one of them with SIGKILL and return its id."""
+    def kill(self, name: str) -> None:
+        """End one of them with SIGKILL and see it go."""
         pid = self.replicas(name)[0]
         os.kill(pid, signal.SIGKILL)
-        return pid
+        eventually(lambda: pid not in self.replicas(name), f"the end of {name}")
 
     def open_ports(self, name: str) -> list[int]:
         """Return the ports on which the first of them listens beyond loopback."""

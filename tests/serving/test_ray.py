@@ -1,7 +1,9 @@
 """The service on Ray as clients and operators meet it: one application for all tests of the module."""
 
 import json
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +24,8 @@ from facegrid.v1.face_service_pb2 import DetectRequest, ExtractRequest
 from facegrid.v1.face_service_pb2_grpc import FaceServiceStub
 from ray_server import RayServer, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+_KILLS = int(os.environ.get("FACEGRID_CHAOS_RAY_KILLS", "1"))
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300 * _KILLS)]
 
 _SMALL = {"num_cpus": 0.2}
 _QUICK = {
@@ -192,18 +195,26 @@ def test_embedders_come_with_the_load_and_go_with_it(
 
 @pytest.mark.parametrize("name", ["Detector", "Embedder", "Controller"])
 def test_a_kill_is_seen_by_no_client(
-    ray_server: RayServer, stub: FaceServiceStub, portrait: bytes, name: str
+    ray_server: RayServer,
+    stub: FaceServiceStub,
+    portrait: bytes,
+    name: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """After kill -9 of a replica, or of Ray's controller, under load, all calls succeed and it comes back."""
     before = len(ray_server.replicas(name))
     request = ExtractRequest(photograph=portrait)
     with under_load(lambda: stub.Extract(request, timeout=60)) as outcomes:
-        eventually(lambda: len(outcomes) > 20, "load")
-        killed = ray_server.kill(name)
-        eventually(lambda: len(set(ray_server.replicas(name)) - {killed}) >= before, f"another {name}")
-        after = len(outcomes)
-        eventually(lambda: len(outcomes) > after + 20, "load after the kill")
+        for _ in range(_KILLS):
+            loaded = len(outcomes) + 20
+            eventually(lambda: len(outcomes) > loaded, "load")  # noqa: B023  # it ends before the next
+            ray_server.kill(name)
+            eventually(lambda: len(ray_server.replicas(name)) >= before, f"another {name}")
+        loaded = len(outcomes) + 20
+        eventually(lambda: len(outcomes) > loaded, "load after the kill")
     assert set(outcomes) == {""}
+    with capsys.disabled():
+        sys.stdout.write(f"\n{name}: {_KILLS} kills, {len(outcomes)} calls, none failed\n")
 
 
 def test_a_new_version_of_a_tier_takes_over(
@@ -227,8 +238,8 @@ def test_clients_that_wait_see_no_gateway_fail(ray_server: RayServer, portrait: 
         patient = FaceServiceStub(channel)
         with under_load(lambda: patient.Extract(request, timeout=90, wait_for_ready=True)) as outcomes:
             eventually(lambda: len(outcomes) > 20, "load")
-            killed = ray_server.kill("Gateway")
-            eventually(lambda: set(ray_server.replicas("Gateway")) - {killed} != set(), "another gateway")
+            ray_server.kill("Gateway")
+            eventually(lambda: len(ray_server.replicas("Gateway")) == 1, "another gateway")
             after = len(outcomes)
             eventually(lambda: len(outcomes) > after + 20, "load after the kill")
     assert set(outcomes) == {""}

@@ -5,6 +5,9 @@ import logging
 import os
 import secrets
 import signal
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,21 +46,13 @@ async def serve_forever_on_ray(settings: Settings, listen: str, config: Path, *,
         raise ConfigurationError("a gateway that starts again must find its port; listen on a number but 0")
     check_pack(build_engine(settings, workers=1), settings.pack)
     arguments = Arguments(listen=listen, insecure=insecure, settings=_set(settings))
-    schema, log = _read(config, arguments), structlog.get_logger()
-    logs, loop, stopping = _start_ray(), asyncio.get_running_loop(), asyncio.Event()
+    schema = _read(config, arguments)
+    logs, stopping = _start_ray(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
-        client = serve_start(
-            proxy_location=schema.proxy_location, global_logging_config=schema.logging_config
-        )
-        client.deploy_apps(schema)
-        loop.add_signal_handler(signal.SIGHUP, _deploy_again, client, config, arguments)
-        if address := await _ready(schema.applications[0].name, stopping, logs):
-            log.info("serving", address=address, logs=str(logs))
-            await stopping.wait()
-        log.info("draining", seconds=settings.drain_s)
-        await asyncio.to_thread(client.shutdown, timeout_s=settings.drain_s + _SHUTDOWN_S)
+        with (logs / "facegrid.out").open("w", encoding="utf-8") as printed, redirect_stdout(printed):
+            await _serve(settings, schema, stopping, logs, partial(_deploy_again, config, arguments))
     finally:
         ray.shutdown()
 
@@ -77,7 +72,26 @@ def _read(config: Path, arguments: Arguments) -> ServeDeploySchema:
     return schema
 
 
-def _deploy_again(client: ServeControllerClient, config: Path, arguments: Arguments) -> None:
+async def _serve(
+    settings: Settings,
+    schema: ServeDeploySchema,
+    stopping: asyncio.Event,
+    logs: Path,
+    deploy_again: Callable[[ServeControllerClient], None],
+) -> None:
+    log = structlog.get_logger()
+    client = serve_start(proxy_location=schema.proxy_location, global_logging_config=schema.logging_config)
+    _join_log()
+    client.deploy_apps(schema)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, deploy_again, client)
+    if address := await _ready(schema.applications[0].name, stopping, logs):
+        log.info("serving", address=address, logs=str(logs))
+        await stopping.wait()
+    log.info("draining", seconds=settings.drain_s)
+    await client.shutdown_async(timeout_s=settings.drain_s + _SHUTDOWN_S)
+
+
+def _deploy_again(config: Path, arguments: Arguments, client: ServeControllerClient) -> None:
     """Deploy what changed; a configuration that cannot be read changes nothing."""
     log = structlog.get_logger()
     try:
@@ -91,7 +105,6 @@ def _deploy_again(client: ServeControllerClient, config: Path, arguments: Argume
 def _start_ray() -> Path:
     """Start Ray with a token of its own; returns the folder of its logs."""
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    _join_log()
     context: Any = ray.init(
         address="local",
         resources={GATEWAY_NODE: 1},
