@@ -92,7 +92,7 @@ class RayServer(ServerProcess):
         return found[1:]
 
 
-def eventually(reached: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def eventually(reached: Callable[[], bool], what: str, seconds: float = 120) -> None:
     """Wait until something is true. Raises AssertionError that names it."""
     deadline = time.monotonic() + seconds
     while not reached():

@@ -103,16 +103,19 @@ def _deploy_again(config: Path, arguments: Arguments, client: ServeControllerCli
 
 
 def _start_ray() -> Path:
-    """Start Ray with a token of its own; returns the folder of its logs."""
+    """Start Ray with a token of its own; returns the folder of its logs. Raises ConfigurationError."""
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    context: Any = ray.init(
-        address="local",
-        resources={GATEWAY_NODE: 1},
-        object_store_memory=_OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        configure_logging=False,
-    )
+    try:
+        context: Any = ray.init(
+            address="local",
+            resources={GATEWAY_NODE: 1},
+            object_store_memory=_OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            configure_logging=False,
+        )
+    except Exception as error:  # Ray raises that very class where a busy machine takes over 30 s
+        raise ConfigurationError(f"Ray did not start; try again ({error})") from error
     return Path(context.address_info["session_dir"], "logs")
 
 
