@@ -12,8 +12,8 @@ ACCELERATOR ?= cpu
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory bench-gallery install \
-  install-dev clean
+.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory bench-gallery bench-ray \
+  install install-dev clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,6 +77,9 @@ bench-memory: install-dev  ## Measure a server's memory over N photographs (N=10
 bench-gallery: N ?= 10000 100000
 bench-gallery: install-dev  ## Measure searches beside faiss (N=1000000, or several sizes for a chart)
 	$(RUN) python loadtests/gallery.py $(N)
+
+bench-ray: install-dev  ## Measure one process against Ray on this machine, in turn
+	$(RUN) python loadtests/on_ray.py
 
 install: $(UV)  ## Install into .venv (ACCELERATOR=gpu for CUDA)
 	@echo "Installing Facegrid (a minute or two on a fresh machine)"

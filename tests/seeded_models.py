@@ -34,6 +34,22 @@ def embedder(path: Path, *, side: int = 112, dimension: int = 8) -> Path:
     return save(path, nodes, [1, 3, side, side], {"features": [1, dimension]}, filters=filters, sizes=sizes)
 
 
+def embedder_of_black(path: Path, *, side: int, dimension: int) -> Path:
+    """Write an embedder that runs on a black crop, as a pack does when it loads, and fails on any other."""
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["brightest"], keepdims=0),
+        helper.make_node("ReduceMin", ["x"], ["darkest"], keepdims=0),
+        helper.make_node("Sub", ["brightest", "darkest"], ["contrast"]),
+        helper.make_node("Add", ["contrast", "contrast"], ["twice"]),  # 0.2 where black is centred, else 2
+        helper.make_node("Floor", ["twice"], ["whole"]),
+        helper.make_node("Cast", ["whole"], ["row"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["rows", "row"], ["chosen"]),
+        helper.make_node("Reshape", ["chosen", "sizes"], ["features"]),
+    ]
+    rows, sizes = np.ones((1, dimension), np.float32), np.array([1, dimension], np.int64)
+    return save(path, nodes, [1, 3, side, side], {"features": [1, dimension]}, rows=rows, sizes=sizes)
+
+
 def scrfd(path: Path, batch: int | str = 1) -> Path:
     """Write nine heads at strides 8, 16 and 32, each flattened to rows with the batch behind the picture."""
     random = np.random.default_rng(2)

@@ -10,11 +10,13 @@ import time
 from pathlib import Path
 
 SERVE = [sys.executable, "-m", "facegrid.cli", "serve", "--log-format", "json"]
-_START_S = 60
 
 
 class ServerProcess:
-    """A server on a free port; `address` is known once it serves."""
+    """A server on a free port; `address` is known once it serves, at the latest after `start_s`."""
+
+    start_s = 60
+    end_s = 60
 
     def __init__(self, data: Path, models: Path, *flags: str) -> None:
         """Start it."""
@@ -27,7 +29,7 @@ class ServerProcess:
 
     def wait(self) -> None:
         """Wait until it says where it serves. Raises RuntimeError with its log where it ends before."""
-        deadline = time.monotonic() + _START_S
+        deadline = time.monotonic() + self.start_s
         while not self.address and self.process.poll() is None and time.monotonic() < deadline:
             self.address = self._announced()
             time.sleep(0.02)
@@ -38,7 +40,7 @@ class ServerProcess:
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code; `log` has all that it wrote."""
         self.process.send_signal(number)
-        code = self.process.wait(timeout=60)
+        code = self.process.wait(timeout=self.end_s)
         if not self._log.closed:
             self.log = self._logged()
             self._log.close()
@@ -46,7 +48,7 @@ class ServerProcess:
 
     def _announced(self) -> str:
         lines = self._logged().splitlines(keepends=True)
-        entries = [json.loads(line) for line in lines if line.endswith("\n")]
+        entries = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
         return next((entry["address"] for entry in entries if entry["event"] == "serving"), "")
 
     def _logged(self) -> str:

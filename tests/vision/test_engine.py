@@ -1,9 +1,11 @@
 """The engine serves the ports of the use cases."""
 
 import asyncio
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,22 +15,34 @@ from facegrid.domain.detection import SERVER_DEFAULT
 from facegrid.domain.errors import InvalidPhotograph, Overloaded, PackNotFound, PhotographTooLarge
 from facegrid.domain.faces import DetectedFace, Detection, Pixels
 from facegrid.vision.decode import PhotographLimits
-from facegrid.vision.detectors.contract import Look
+from facegrid.vision.detectors.contract import FaceDetector, Look
 from facegrid.vision.detectors.mtcnn import MtcnnDetector
 from facegrid.vision.engine import BatchLimits, VisionEngine
 from facegrid.vision.manifest import PackError
-from facegrid.vision.packs import LoadedPack, PackFolder
+from facegrid.vision.packs import PackFolder
 
 
 class CountingPacks(PackFolder):
-    """A folder of packs that counts how often it loads."""
+    """A folder of packs that counts the detectors that it loads; it may be given what to load instead."""
 
-    loads = 0
+    def __init__(
+        self,
+        root: Path,
+        detector: FaceDetector | None = None,
+        attributes: Mapping[str, "CountingModel"] | None = None,
+    ) -> None:
+        """Look below `root`."""
+        super().__init__(root)
+        self.loads, self._detector_given, self._attributes_given = 0, detector, attributes
 
-    def load(self, name: str) -> LoadedPack:
+    def load_detector(self, name: str) -> FaceDetector:
         """Count, then load."""
         self.loads += 1
-        return super().load(name)
+        return self._detector_given or super().load_detector(name)
+
+    def load_attributes(self, name: str) -> Any:
+        """Load, without counting."""
+        return self._attributes_given or super().load_attributes(name)
 
 
 async def test_detect_and_embed(engine: VisionEngine, six_people: bytes) -> None:
@@ -93,10 +107,10 @@ class CountingDetector:
 
 async def test_batches_of_photographs(open_pack_root: Path, six_people: bytes, portrait: bytes) -> None:
     """Calls that wait together share a run; each has its own size, and a bad photograph its own error."""
-    packs, detector = CountingPacks(open_pack_root), CountingDetector()
+    detector = CountingDetector()
+    packs = CountingPacks(open_pack_root, detector)
     engine = VisionEngine(packs, PhotographLimits(), workers=1, batches=BatchLimits(detector=4, embedder=4))
     await engine.warm("open")
-    engine._loaded["open"] = replace(engine._loaded["open"], detector=detector)
     photographs = [portrait, six_people, b"not a photograph", portrait]
     outcomes = await asyncio.gather(
         *(engine.detect(photograph, "open", [], SERVER_DEFAULT) for photograph in photographs),
@@ -136,10 +150,8 @@ class CountingModel:
 
 async def test_attributes(open_pack_root: Path, six_people: bytes) -> None:
     """The faces of a photograph share a run of each model that is needed, and keep their order."""
-    engine = VisionEngine(PackFolder(open_pack_root), PhotographLimits(), workers=2)
-    await engine.warm("open")
     models = {kind: CountingModel() for kind in ("genderage", "landmark_2d_106", "landmark_3d_68")}
-    engine._loaded["open"] = replace(engine._loaded["open"], attributes=models)
+    engine = VisionEngine(CountingPacks(open_pack_root, attributes=models), PhotographLimits(), workers=2)
     faces = (await engine.detect(six_people, "open", ["box-96"], SERVER_DEFAULT)).faces
     assert {face.crops["box-96"].shape for face in faces} == {(96, 96, 3)}
     read = await engine.read(faces, "open", [Attribute.AGE])
@@ -181,6 +193,30 @@ async def test_warm(open_pack_root: Path, six_people: bytes) -> None:
     engine.close()
 
 
+async def test_detection_needs_no_embedder(open_pack_root: Path, tmp_path: Path, six_people: bytes) -> None:
+    """Who asks for faces alone never loads an embedder, even one that is missing."""
+    shutil.copytree(open_pack_root / "open", tmp_path / "open")
+    (tmp_path / "open" / "dlib_resnet.onnx").unlink()
+    engine = VisionEngine(PackFolder(tmp_path), PhotographLimits(), workers=1)
+    await engine.warm_detector("open")
+    assert len((await engine.detect(six_people, "open", [])).faces) == 6
+    with pytest.raises(PackError, match=r"dlib_resnet\.onnx is missing"):
+        await engine.warm_embedder("open")
+    engine.close()
+
+
+async def test_held_models_are_those_used_last(tmp_path: Path) -> None:
+    """The ninth pack's model takes the place of the one that was not used for longest."""
+    packs = CountingPacks(tmp_path, CountingDetector())
+    engine = VisionEngine(packs, PhotographLimits(), workers=1)
+    for name in [*"abcdefgh", "a", "i", "a"]:
+        await engine.warm_detector(name)
+    assert packs.loads == 9
+    await engine.warm_detector("b")
+    assert packs.loads == 10
+    engine.close()
+
+
 async def test_closed_engine_refuses(open_pack_root: Path, six_people: bytes) -> None:
     """After close no work is taken."""
     engine = VisionEngine(PackFolder(open_pack_root), PhotographLimits(), workers=1)
@@ -206,9 +242,9 @@ class FullDevice(MtcnnDetector):
 class PacksForAFullDevice(PackFolder):
     """A folder of packs whose detectors fill the device."""
 
-    def load(self, name: str) -> LoadedPack:
-        """Load with the other detector."""
-        return replace(super().load(name), detector=FullDevice())
+    def load_detector(self, name: str) -> FaceDetector:  # noqa: ARG002  # whatever pack it is
+        """Return the other detector."""
+        return FullDevice()
 
 
 async def test_device_without_room_for_a_batch(open_pack_root: Path) -> None:

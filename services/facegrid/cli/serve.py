@@ -44,18 +44,29 @@ def serve(
     device: Annotated[
         str | None, typer.Option(metavar="auto|cpu|cuda", help="What models run on. [env: FACEGRID_DEVICE]")
     ] = None,
+    ray: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Run on Ray Serve as this configuration says, such as deploy/serve.yaml."
+        ),
+    ] = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Allow an address that is not loopback: anyone may call.")
     ] = False,
     log_format: Annotated[LogFormat, typer.Option(help="For people, or for machines.")] = LogFormat.CONSOLE,
 ) -> None:
-    """Run the service in one process until SIGTERM."""
+    """Run the service until SIGTERM, in one process unless --ray is given."""
     configure_log(json=log_format is LogFormat.JSON)
     with configuration_errors():
-        from facegrid.serving.local import serve_forever  # noqa: PLC0415  # heavy: only where it is used
-
         chosen = settings(data=data, store=store, milvus=milvus, device=device)
-        asyncio.run(serve_forever(chosen, listen, insecure=insecure))
+        if ray is None:
+            from facegrid.serving.local import serve_forever  # noqa: PLC0415  # heavy: only where it is used
+
+            asyncio.run(serve_forever(chosen, listen, insecure=insecure))
+        else:
+            from facegrid.serving.ray_local import serve_forever_on_ray  # noqa: PLC0415  # likewise
+
+            asyncio.run(serve_forever_on_ray(chosen, listen, ray, insecure=insecure))
 
 
 @contextmanager

@@ -31,7 +31,8 @@ FacegridError
 ├── Unavailable           the same request may succeed later
 │   ├── IndexLoading
 │   ├── RevisionNotReached
-│   └── StoreUnavailable
+│   ├── StoreUnavailable
+│   └── ModelUnavailable      no process that runs the models answered
 ├── StorageFull
 └── Overloaded
 
@@ -241,6 +242,12 @@ class StoreUnavailable(Unavailable):
     """The object store or the index did not answer."""
 
     reason = "STORE_UNAVAILABLE"
+
+
+class ModelUnavailable(Unavailable):
+    """No process that runs the models answered."""
+
+    reason = "MODEL_UNAVAILABLE"
 
 
 class StorageFull(FacegridError):

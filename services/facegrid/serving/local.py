@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 import signal
 import tempfile
 import threading
@@ -14,7 +15,7 @@ from facegrid.domain.errors import ConfigurationError
 from facegrid.gateway.server import GatewayServer
 from facegrid.serving.stores import open_store
 from facegrid.serving.upkeep import upkeep
-from facegrid.serving.wiring import build_application
+from facegrid.serving.wiring import Vision, build_application, build_engine
 from facegrid.settings import Settings
 from facegrid.storage.files import FolderLock
 
@@ -23,11 +24,7 @@ _LAST_PORT = 65535
 
 async def serve_forever(settings: Settings, listen: str, *, insecure: bool) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises ConfigurationError."""
-    if not _is_loopback(listen) and not insecure:
-        raise ConfigurationError(
-            f"{listen} can be reached from other machines and there is no authentication yet; listen on "
-            "127.0.0.1, or insist with --insecure"
-        )
+    check_address(listen, insecure=insecure)
     stopping, log = asyncio.Event(), structlog.get_logger()
     loading = asyncio.current_task()
     _on_signals(loading.cancel if loading else stopping.set)
@@ -39,6 +36,15 @@ async def serve_forever(settings: Settings, listen: str, *, insecure: bool) -> N
             log.info("draining", seconds=settings.drain_s)
     except asyncio.CancelledError:
         log.info("stopped while loading")
+
+
+def check_address(listen: str, *, insecure: bool) -> None:
+    """Raise ConfigurationError for what is no address, and for one that others reach unless `insecure`."""
+    if not _is_loopback(listen) and not insecure:
+        raise ConfigurationError(
+            f"{listen} can be reached from other machines and there is no authentication yet; listen on "
+            "127.0.0.1, or insist with --insecure"
+        )
 
 
 def _on_signals(act: Callable[[], object]) -> None:
@@ -80,11 +86,22 @@ class LocalRuntime:
 
 @asynccontextmanager
 async def _running(settings: Settings, listen: str) -> AsyncIterator[str]:
+    with closing(build_engine(settings, workers=os.cpu_count() or 1)) as engine:
+        async with running(settings, listen, engine) as address:
+            yield address
+
+
+@asynccontextmanager
+async def running(settings: Settings, listen: str, vision: Vision) -> AsyncIterator[str]:
+    """Serve around the models until the context ends, then drain; yields the address.
+
+    Raises ConfigurationError.
+    """
     async with AsyncExitStack() as stack:
         lock = stack.enter_context(FolderLock(settings.data))
         store = await asyncio.to_thread(open_store, settings, lock)
         stack.push_async_callback(asyncio.to_thread, store.close)
-        application = stack.enter_context(closing(build_application(settings, store)))
+        application = stack.enter_context(closing(build_application(settings, store, vision)))
         await application.recover()
         address = await _listen(application.server, listen)
         await stack.enter_async_context(upkeep(application.compact))

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -19,7 +20,7 @@ from facegrid.identity.enroll import Enroll
 from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identify
-from facegrid.identity.ports import Index
+from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
 from facegrid.identity.projection import Projection
 from facegrid.identity.subjects import SubjectLocks, Subjects
 from facegrid.identity.verify import Verify
@@ -38,13 +39,21 @@ _WATCH_S = 2
 _MOST_RUN_THREADS = 4
 
 
+class Vision(Packs, Detector, Embedder, AttributeReader, Protocol):
+    """All that models are asked for, wherever they run."""
+
+    async def warm(self, pack: str) -> None:
+        """Make ready for a pack's first call. Raises PackNotFound and ConfigurationError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Application:
     """The parts that a runtime starts and stops."""
 
     server: GatewayServer
     galleries: Galleries
-    engine: VisionEngine
+    vision: Vision
     records: StoredRecords
     index: Index
     compact: Compact
@@ -55,12 +64,10 @@ class Application:
 
         Raises ConfigurationError.
         """
+        check_pack(self.vision, self.default_pack)
         try:
-            await self.engine.warm(self.default_pack)
+            await self.vision.warm(self.default_pack)
             await self.galleries.recover()
-        except PackNotFound as error:
-            build = "; build it with: facegrid models build open" if self.default_pack == "open" else ""
-            raise ConfigurationError(f"{error.message}{build}") from None
         except Unavailable as error:
             raise ConfigurationError(error.message) from None
 
@@ -86,7 +93,7 @@ class Application:
         """Load the galleries' packs and fill their indexes, then say SERVING. Raises ConfigurationError."""
         try:
             for pack in await self.galleries.packs():
-                await self.engine.warm(pack)
+                await self.vision.warm(pack)
             await self.galleries.fill()
         except Unavailable as error:
             raise ConfigurationError(error.message) from None
@@ -94,33 +101,44 @@ class Application:
 
     def close(self) -> None:
         """Stop the threads of the adapters."""
-        self.engine.close()
         self.records.close()
         self.index.close()
 
 
-def build_application(settings: Settings, store: OpenStore) -> Application:
-    """Compose the one-process service on an object store. Raises ConfigurationError."""
-    cores = usable_cores()
-    return_freed_memory(cores)
+def check_pack(packs: Packs, name: str) -> None:
+    """Raise ConfigurationError where the default pack is not installed."""
+    try:
+        packs.pack(name)
+    except PackNotFound as error:
+        build = "; build it with: facegrid models build open" if name == "open" else ""
+        raise ConfigurationError(f"{error.message}{build}") from None
+
+
+def build_engine(settings: Settings, workers: int) -> VisionEngine:
+    """Make what runs models in this process; `workers` is how many CPUs it may use."""
+    return_freed_memory(workers)
     device = choose_device(settings.device, half_precision=settings.half_precision)
-    structlog.get_logger().info("models run on", device=device.kind, cores=cores)
-    engine = VisionEngine(
-        PackFolder(settings.models, threads=min(cores, _MOST_RUN_THREADS), device=device),
+    structlog.get_logger().info("models run on", device=device.kind, cores=workers)
+    return VisionEngine(
+        PackFolder(settings.models, threads=min(workers, _MOST_RUN_THREADS), device=device),
         PhotographLimits(settings.max_photograph_bytes, settings.max_photograph_pixels),
-        workers=cores,
+        workers=workers,
         batches=BATCHES[device.kind],
         smallest_face_px=settings.smallest_face_px,
     )
+
+
+def build_application(settings: Settings, store: OpenStore, vision: Vision) -> Application:
+    """Compose the service of an object store and models. Raises ConfigurationError."""
     records = StoredRecords(store.objects, store.connections, store.check)
     index = _index(settings)
     detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
-    extract = Extract(engine, engine, engine, settings.pack, settings.smallest_face_px, detection=detection)
+    extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
     projection, locks = Projection(records, index), SubjectLocks()
     galleries = Galleries(records, projection, extract)
     servicers = Servicers(
         FaceServicer(
-            extract, Compare(extract), Analyze(galleries, extract, engine, _allowed(settings.attributes))
+            extract, Compare(extract), Analyze(galleries, extract, vision, _allowed(settings.attributes))
         ),
         GalleryServicer(galleries, Subjects(galleries, records, projection, locks)),
         IdentityServicer(
@@ -131,7 +149,7 @@ def build_application(settings: Settings, store: OpenStore) -> Application:
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
     compact = Compact(galleries, records, projection, locks, settings.compact_after)
-    return Application(server, galleries, engine, records, index, compact, settings.pack)
+    return Application(server, galleries, vision, records, index, compact, settings.pack)
 
 
 def _allowed(names: str) -> list[Attribute]:

@@ -90,6 +90,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_STORAGE_FULL: _ErrorReason.ValueType  # 29
     """RESOURCE_EXHAUSTED: the object store has no room, or no quota, left. Nothing was enrolled."""
+    ERROR_REASON_MODEL_UNAVAILABLE: _ErrorReason.ValueType  # 30
+    """UNAVAILABLE: no process that runs the models answered. Retry."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed; the comment gives the status code that comes with it."""
@@ -160,4 +162,6 @@ NAME_minimum, NAME_maximum or both.
 """
 ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 29
 """RESOURCE_EXHAUSTED: the object store has no room, or no quota, left. Nothing was enrolled."""
+ERROR_REASON_MODEL_UNAVAILABLE: ErrorReason.ValueType  # 30
+"""UNAVAILABLE: no process that runs the models answered. Retry."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,10 +1,11 @@
 """The vision layer behind the asynchronous ports of the use cases."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from threading import Lock
 from typing import TypeVar
 
@@ -19,12 +20,15 @@ from facegrid.domain.errors import FacegridError, Overloaded
 from facegrid.domain.faces import DetectedFace, Detection, Pixels
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
+from facegrid.vision.attributes import AttributeModel
 from facegrid.vision.batching import MicroBatcher
 from facegrid.vision.buckets import buckets
 from facegrid.vision.decode import PhotographLimits
 from facegrid.vision.detection import Job, detect_all
+from facegrid.vision.detectors.contract import FaceDetector
+from facegrid.vision.embedder import OnnxEmbedder
 from facegrid.vision.manifest import READ_BY_KIND, PackError
-from facegrid.vision.packs import LoadedPack, PackFolder
+from facegrid.vision.packs import PackFolder
 from facegrid.vision.search import Search
 
 _Item = TypeVar("_Item")
@@ -39,6 +43,9 @@ class BatchLimits:
     embedder: int
     attributes: int = 64  # a crowd's faces in one run, and 28 MB of input
     queue: int = 512  # sixteen calls of 32 photographs, the most that one call may bring
+
+
+_PACKS_HELD = 8
 
 
 # Two runs at a time on two cores: SCRFD at 640 does 36 photographs a second one by one and in twos, 33 in
@@ -59,7 +66,8 @@ class _Batchers:
 class VisionEngine:
     """Detector, Embedder, AttributeReader and Packs in one process.
 
-    Each pack is read once and loaded once, at its first use; changes on disk count after a restart.
+    A model is loaded at its first use, and those of the eight packs used last are held; manifests are read
+    once. Changes on disk count after a restart.
     """
 
     def __init__(
@@ -81,7 +89,9 @@ class VisionEngine:
         # OpenCV's own threads gain nothing on pictures of this size and take the cores from other calls.
         cv2.setNumThreads(1)
         self._loading = Lock()
-        self._loaded: dict[str, LoadedPack] = {}
+        self._detectors = lru_cache(_PACKS_HELD)(self._load_detector)
+        self._embedders = lru_cache(_PACKS_HELD)(self._load_embedder)
+        self._attribute_models = lru_cache(_PACKS_HELD)(packs.load_attributes)
         self._known: dict[str, Pack] = {}
         self._batchers: dict[str, _Batchers] = {}
 
@@ -96,7 +106,21 @@ class VisionEngine:
 
         Raises PackNotFound and PackError.
         """
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._load, pack)
+        await self.warm_detector(pack)
+        await self.warm_embedder(pack)
+        await self.warm_attributes(pack)
+
+    async def warm_detector(self, pack: str) -> None:
+        """Load a pack's detector alone."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._detector, pack)
+
+    async def warm_embedder(self, pack: str) -> None:
+        """Load a pack's embedder alone."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._embedder, pack)
+
+    async def warm_attributes(self, pack: str) -> None:
+        """Load a pack's attribute models alone."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._attributes, pack)
 
     async def detect(
         self, photograph: bytes, pack: str, alignments: Sequence[str], options: DetectionOptions
@@ -151,33 +175,50 @@ class VisionEngine:
         return MicroBatcher(run, max_batch=max_batch, max_queue=self._batches.queue, executor=self._threads)
 
     def _embed(self, pack: str, crops: list[Pixels]) -> list[Template]:
-        return self._load(pack).embedder.embed(np.stack(crops))
+        return self._embedder(pack).embed(np.stack(crops))
 
     def _read(self, pack: str, kind: str, faces: list[DetectedFace]) -> list[FaceAttributes]:
-        return self._load(pack).attributes[kind].read(faces)
+        return self._attributes(pack)[kind].read(faces)
 
     def _detect(self, pack: str, jobs: list[Job]) -> list[Detection | FacegridError]:
-        return detect_all(Search(self._load(pack).detector, self._smallest_face_px), jobs, self._limits)
+        return detect_all(Search(self._detector(pack), self._smallest_face_px), jobs, self._limits)
 
-    def _load(self, name: str) -> LoadedPack:
+    def _detector(self, pack: str) -> FaceDetector:
         with self._loading:
-            if name not in self._loaded:
-                loaded = self._folder.load(name)
-                _run_once(loaded, self._batches)
-                self._loaded[name] = loaded
-            return self._loaded[name]
+            return self._detectors(pack)
+
+    def _embedder(self, pack: str) -> OnnxEmbedder:
+        with self._loading:
+            return self._embedders(pack)
+
+    def _attributes(self, pack: str) -> Mapping[str, AttributeModel]:
+        with self._loading:
+            return self._attribute_models(pack)
+
+    def _load_detector(self, pack: str) -> FaceDetector:
+        detector = self._folder.load_detector(pack)
+        blank = detector.whole(np.zeros((64, 64, 3), np.uint8))
+        with _every_batch_fits(pack):
+            for size in buckets(self._batches.detector):
+                detector.look([blank] * size)
+        return detector
+
+    def _load_embedder(self, pack: str) -> OnnxEmbedder:
+        embedder = self._folder.load_embedder(pack)
+        side = alignment_named(self.pack(pack).alignment).side
+        with _every_batch_fits(pack):
+            for size in buckets(self._batches.embedder):
+                embedder.features(np.zeros((size, side, side, 3), np.uint8))
+        return embedder
 
 
-def _run_once(pack: LoadedPack, batches: BatchLimits) -> None:
-    """Run each model with every size of batch, so that no request meets a shape for the first time."""
-    side = alignment_named(pack.pack.alignment).side
+@contextmanager
+def _every_batch_fits(pack: str) -> Iterator[None]:
+    """Blame the pack where a batch needs more memory than the device has, before a request meets it."""
     try:
-        for size in buckets(batches.detector):
-            pack.detector.look([pack.detector.whole(np.zeros((side, side, 3), np.uint8))] * size)
-        for size in buckets(batches.embedder):
-            pack.embedder.features(np.zeros((size, side, side, 3), np.uint8))
+        yield
     except Overloaded as error:
         raise PackError(
-            f"{pack.pack.name}: batches of this pack do not fit into the device's memory; free some, or "
-            "choose another device or a smaller pack"
+            f"{pack}: batches of this pack do not fit into the device's memory; free some, or choose "
+            "another device or a smaller pack"
         ) from error

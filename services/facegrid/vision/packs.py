@@ -1,6 +1,6 @@
 """A folder of model packs: what is installed, whether it is whole, and how it is loaded."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,31 +100,50 @@ class PackFolder:
         ]
 
     def load(self, name: str) -> LoadedPack:
-        """Load a pack whose every file is what its manifest says, and run each model once.
+        """Load all models of a pack. Raises as `manifest` does."""
+        return LoadedPack(
+            self.manifest(name).pack,
+            self.load_detector(name),
+            self.load_embedder(name),
+            self.load_attributes(name),
+        )
+
+    def load_detector(self, name: str) -> FaceDetector:
+        """Load a pack's detector, whose files are what its manifest says, and run it once.
 
         A file that cannot be fed as the manifest says fails here, not at the first request. Raises as
         `manifest` does.
         """
         manifest = self.manifest(name)
-        for file in manifest.files:
-            if problem := self._problem(name, file):
-                raise PackError(f"{name}/{file.path} {problem}")
-        found, embedding = ", ".join(file.path for file in manifest.detector.files), manifest.embedder.model
-        with _blamed(f"{name}, detector ({found})"):
+        self._check(name, manifest.detector.files)
+        with _blamed(f"{name}, detector ({', '.join(file.path for file in manifest.detector.files)})"):
             detector = self._detector(name, manifest.detector)
             detector.detect(np.zeros((64, 64, 3), np.uint8))
+        return detector
+
+    def load_embedder(self, name: str) -> OnnxEmbedder:
+        """Load a pack's embedder as `load_detector` does its detector."""
+        manifest = self.manifest(name)
+        embedding = manifest.embedder.model
+        self._check(name, [embedding])
         with _blamed(f"{name}, embedder ({embedding.path})"):
             session, version = self._session(name, embedding), manifest.template_version
             embedder = OnnxEmbedder(session, manifest.embedder, version)
             embedder.features(
                 np.zeros((1, manifest.embedder.input.side, manifest.embedder.input.side, 3), np.uint8)
             )
-        return LoadedPack(
-            manifest.pack,
-            detector,
-            embedder,
-            {one.kind: self._attribute_model(name, one) for one in manifest.attributes},
-        )
+        return embedder
+
+    def load_attributes(self, name: str) -> dict[str, AttributeModel]:
+        """Load a pack's attribute models, by their kinds, as `load_detector` does its detector."""
+        attributes = self.manifest(name).attributes
+        self._check(name, [one.model for one in attributes])
+        return {one.kind: self._attribute_model(name, one) for one in attributes}
+
+    def _check(self, name: str, files: Sequence[ModelFile]) -> None:
+        for file in files:
+            if problem := self._problem(name, file):
+                raise PackError(f"{name}/{file.path} {problem}")
 
     def _problem(self, name: str, file: ModelFile) -> str:
         path = self._root / name / file.path
