@@ -135,6 +135,7 @@ def test_the_photograph_at_fault_is_named(run: Run, people: Path, tmp_path: Path
         "six.jpg: the photograph shows 6 faces" in run("verify", eileen, tmp_path / "six.jpg", code=1).stderr
     )
     assert "none.jpg: No such file" in run("verify", eileen, tmp_path / "none.jpg", code=1).stderr
+    assert "eileen: is a folder; name the photographs" in run("verify", eileen, eileen.parent, code=1).stderr
     assert "no face" in run("detect", _grey(tmp_path)).stdout
 
 

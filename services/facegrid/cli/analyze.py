@@ -67,7 +67,9 @@ def analyze(
     gallery: Annotated[
         str, typer.Option(metavar="NAME", help="The gallery whose permission and pack count.")
     ] = "",
-    pack: Annotated[str, typer.Option(help="Model pack; the server's default where empty.")] = "",
+    pack: Annotated[
+        str, typer.Option(metavar="NAME", help="Model pack; the server's default where empty.")
+    ] = "",
     detection: Detection = None,
     smallest_face: SmallestFace = 0,
     any_rotation: AnyRotation = None,

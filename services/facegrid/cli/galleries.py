@@ -27,9 +27,17 @@ SubjectId = Annotated[str, typer.Argument(metavar="ID", help="The subject's id."
 @gallery_app.command("create")
 def create_gallery(
     name: Name,
-    pack: Annotated[str, typer.Option(help="Model pack; the server's default where empty.")] = "",
-    verify_threshold: Annotated[float | None, typer.Option(help="In the place of the pack's, 1:1.")] = None,
-    identify_threshold: Annotated[float | None, typer.Option(help="In the place of the pack's, 1:N.")] = None,
+    pack: Annotated[
+        str, typer.Option(metavar="NAME", help="Model pack; the server's default where empty.")
+    ] = "",
+    verify_threshold: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Lowest score that verify calls a match; else the pack's."),
+    ] = None,
+    identify_threshold: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Lowest score that identify calls a match; else the pack's."),
+    ] = None,
     keep_photographs: Annotated[bool, typer.Option(help="Store the photographs of enrolments.")] = True,
     require: Annotated[
         list[str] | None,

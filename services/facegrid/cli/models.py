@@ -21,7 +21,7 @@ from facegrid.cli.output import AsJson, table
 from facegrid.cli.serve import configuration_errors, settings
 
 models_app = typer.Typer(
-    no_args_is_help=True, help="List, verify, build and install the model packs of this machine."
+    no_args_is_help=True, help="List, verify, build, add and install the model packs of this machine."
 )
 
 Models = Annotated[

@@ -71,6 +71,8 @@ def _attempt(work: Callable[[_Item], _Answer], item: _Item) -> Outcome[_Item, _A
     except CallFailed as failure:
         measures = failure.metadata.get("measures", "").replace(",", " ").split()
         return Outcome(item, None, str(failure), failure.field, measures)
+    except IsADirectoryError as error:
+        return Outcome(item, None, "is a folder; name the photographs in it", str(error.filename))
     except OSError as error:
         return Outcome(item, None, error.strerror or str(error), str(error.filename))
 

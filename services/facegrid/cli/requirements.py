@@ -36,6 +36,7 @@ def _parse(comparison: str) -> tuple[str, dict[str, float]]:
 
 def show_requirement(rule: pb.QualityRule) -> str:
     """Return a rule as the comparison that makes it."""
+    if not rule.HasField("maximum"):
+        return f"{rule.measure}>={rule.minimum:g}"
     low = f"{rule.minimum:g}<=" if rule.HasField("minimum") else ""
-    high = f"<={rule.maximum:g}" if rule.HasField("maximum") else ""
-    return f"{low}{rule.measure}{high}"
+    return f"{low}{rule.measure}<={rule.maximum:g}"

@@ -39,7 +39,10 @@ def serve(
     ] = None,
     milvus: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="Index in Milvus: a path is Milvus Lite, an URL is a server."),
+        typer.Option(
+            metavar="URI",
+            help="Index in Milvus: a path is Milvus Lite, an URL a server. [env: FACEGRID_MILVUS]",
+        ),
     ] = None,
     device: Annotated[
         str | None, typer.Option(metavar="auto|cpu|cuda", help="What models run on. [env: FACEGRID_DEVICE]")

@@ -87,7 +87,8 @@ def _check_allowed(attributes: Collection[Attribute], allowed: Collection[Attrib
 def _check_available(attributes: Collection[Attribute], pack: Pack) -> None:
     if missing := _names(set(attributes).difference(pack.attributes)):
         raise AttributeNotAvailable(
-            f"no model of pack {pack.name} reads {missing}; it reads {_names(pack.attributes) or 'nothing'}",
+            f"no model of pack {pack.name} reads {missing}; it reads {_names(pack.attributes) or 'none'}; "
+            "name a pack that has one",
             field="attributes",
         )
 
