@@ -180,7 +180,7 @@ class Reversed:
         """Turn a session round."""
         self.input_shape = session.input_shape
         self.output_shapes = session.output_shapes[::-1]
-        self.session = session
+        self.session, self.most_items = session, session.most_items
 
     def run(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Return the outputs, last first."""
@@ -260,7 +260,7 @@ class Wider:
     def __init__(self, session: Session) -> None:
         """Widen a session's input."""
         self.input_shape, self.output_shapes = session.input_shape, session.output_shapes
-        self.session = session
+        self.session, self.most_items = session, session.most_items
 
     def run(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Return the outputs for a padded batch."""

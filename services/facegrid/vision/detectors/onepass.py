@@ -5,7 +5,8 @@ Their kinds differ in what the model is fed, in the lattice, and in how a box is
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import ClassVar, NamedTuple
 
 import cv2
@@ -123,13 +124,16 @@ class OnePassDetector(ABC):
                 found[i] = self._faces(ours, canvas.shape, looks[i])
         return found
 
-    def _alike(self, looks: Sequence[Look]) -> Iterable[dict[int, Pixels]]:
-        """Return canvases of one size, each under its look's place, widened to one that the model takes."""
+    def _alike(self, looks: Sequence[Look]) -> Iterator[dict[int, Pixels]]:
+        """Yield canvases of one size for one run, each under its look's place, as the model takes them."""
         sizes: dict[tuple[int, ...], dict[int, Pixels]] = defaultdict(dict)
         for i, look in enumerate(looks):
             canvas = self._widened(look.canvas)
             sizes[canvas.shape][i] = canvas
-        return sizes.values()
+        for canvases in sizes.values():
+            most = self._session.most_items(next(iter(canvases.values())).size)
+            for start in range(0, len(canvases), most):
+                yield dict(islice(canvases.items(), start, start + most))
 
     def _widened(self, canvas: Pixels) -> Pixels:
         height, width = canvas.shape[:2]
