@@ -80,7 +80,9 @@ class Search:
         all_of_it = View(trimmed(whole, pixels))
         if not candidates or sum(map(_area, parts)) > _area(all_of_it):
             parts = [all_of_it]
-        tiny = [face.box for face in candidates if face.box.shorter_side < small]
+        tiny = [
+            face.box for face in candidates if face.box.shorter_side < small and _is_shown(face.box, pixels)
+        ]
         return [*parts, *(close_up(self.detector, pixels, box) for box in tiny)]
 
     def _frame(self, pixels: Pixels) -> Plan[_Faces]:
@@ -140,6 +142,14 @@ def _joined(faces: Sequence[DetectedFace], ranks: Sequence[float] | None = None)
     order = np.array([face.detection_score for face in faces] if ranks is None else ranks, np.float32)
     kept = suppress(np.array(corners, np.float32), order, _SAME_FACE)
     return sorted((faces[i] for i in kept), key=lambda face: -face.detection_score)
+
+
+def _is_shown(box: Box, pixels: Pixels) -> bool:
+    """Return whether a picture shows a pixel of a box at least; an uncertain find may lie beside it."""
+    height, width = pixels.shape[:2]
+    across = min(box.x + box.width, width) - max(box.x, 0)
+    down = min(box.y + box.height, height) - max(box.y, 0)
+    return min(across, down) >= 1
 
 
 def _all(found: Iterable[_Faces]) -> _Faces:
