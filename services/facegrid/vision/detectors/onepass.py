@@ -20,8 +20,6 @@ from facegrid.vision.session import Session
 
 Shape = tuple[int | None, ...]
 
-# Strides are powers of two up to this, or beyond it in files that take any size of this multiple as well.
-_COARSEST = 32
 # What share of the threshold an eager look is content with.
 _EAGERNESS = 0.4
 
@@ -140,7 +138,8 @@ class OnePassDetector(ABC):
         if self.eager_px is None:
             new_width, new_height = self.size
         else:
-            new_width, new_height = (-(-side // _COARSEST) * _COARSEST for side in (width, height))
+            coarsest = max(level.stride for level in self._levels)
+            new_width, new_height = (-(-side // coarsest) * coarsest for side in (width, height))
         if (new_width, new_height) == (width, height):
             return canvas
         widened = np.zeros((new_height, new_width, 3), np.uint8)
