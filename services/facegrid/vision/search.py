@@ -149,7 +149,7 @@ def _is_shown(box: Box, pixels: Pixels) -> bool:
     height, width = pixels.shape[:2]
     across = min(box.x + box.width, width) - max(box.x, 0)
     down = min(box.y + box.height, height) - max(box.y, 0)
-    return min(across, down) >= 1
+    return bool(min(across, down) >= 1)
 
 
 def _all(found: Iterable[_Faces]) -> _Faces:
