@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from facegrid.domain.faces import DetectedFace
 from facegrid.vision.decode import PhotographLimits, decode
+from facegrid.vision.detectors.contract import Look
 from facegrid.vision.detectors.onepass import OnePassDetector
 from facegrid.vision.detectors.retinaface import RetinaFaceDetector
 from facegrid.vision.detectors.scrfd import ScrfdDetector
@@ -180,7 +181,7 @@ class Reversed:
         """Turn a session round."""
         self.input_shape = session.input_shape
         self.output_shapes = session.output_shapes[::-1]
-        self.session = session
+        self.session, self.most_items = session, session.most_items
 
     def run(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Return the outputs, last first."""
@@ -254,13 +255,22 @@ def test_boxes_that_are_not_those_of_the_size(tmp_path: Path) -> None:
         wider.detect(noise(64, 64))
 
 
+def test_canvases_of_any_size(tmp_path: Path) -> None:
+    """A canvas is widened to a multiple of the coarsest stride of the file, also where that is 128 px."""
+    five = detector(ScrfdDetector, write_scrfd(tmp_path / "m.onnx", strides=(8, 16, 32, 64, 128)), score=0.1)
+    small, whole = Look(noise(96, 160), np.ones(2, np.float32)), np.zeros((128, 256, 3), np.uint8)
+    whole[:96, :160] = small.canvas
+    (found,), (expected,) = five.look([small]), five.look([Look(whole, small.scale)])
+    assert [face.box for face in found] == [face.box for face in expected] != []
+
+
 class Wider:
     """A session that sees more of its picture than the square that it is given."""
 
     def __init__(self, session: Session) -> None:
         """Widen a session's input."""
         self.input_shape, self.output_shapes = session.input_shape, session.output_shapes
-        self.session = session
+        self.session, self.most_items = session, session.most_items
 
     def run(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Return the outputs for a padded batch."""

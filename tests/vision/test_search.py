@@ -1,5 +1,6 @@
 """No face of the size that is asked for is lost, and none is found twice."""
 
+from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
@@ -14,11 +15,11 @@ from facegrid.domain.errors import InvalidPhotograph
 from facegrid.domain.faces import Box, DetectedFace, Detection, Pixels
 from facegrid.vision.decode import PhotographLimits
 from facegrid.vision.detection import Job, detect_all
-from facegrid.vision.detectors.contract import FaceDetector
+from facegrid.vision.detectors.contract import FaceDetector, Look
 from facegrid.vision.looks import carry_out
 from facegrid.vision.packs import LoadedPack
 from facegrid.vision.search import Search
-from staged import SquareDetector, crowd, overlap
+from staged import SquareDetector, crowd, overlap, square
 
 FAST = DetectionOptions(DetectionMode.FAST)
 some = settings(max_examples=15, deadline=None, derandomize=True)
@@ -81,6 +82,20 @@ def test_face_that_fills_the_photograph(mode: DetectionMode) -> None:
     """A face too large for the canvas is found on a second look with a margin, in the photograph's pixels."""
     pixels = np.full((300, 280, 3), 255, np.uint8)
     assert_found(search(SquareDetector(), pixels, DetectionOptions(mode)), [Box(0, 0, 280, 300)], 0.9)
+
+
+class UnsureDetector(SquareDetector):
+    """Sees nothing but, where it looks eagerly, boxes beside the picture and without an area."""
+
+    def look(self, looks: Sequence[Look]) -> list[list[DetectedFace]]:
+        """Return the same for each canvas."""
+        boxes = [(5, 5, 0, 9), (9, 5, -4, -4), (300, 0, 9, 9), (-50, -50, 9, 9), (5, 99.5, 9, 9)]
+        return [[square(*box) for box in boxes] if look.eager else [] for look in looks]
+
+
+def test_uncertain_finds_that_the_picture_does_not_show() -> None:
+    """A fast search drops them, as there is nothing to look at more closely."""
+    assert search(UnsureDetector(), np.zeros((100, 100, 3), np.uint8), FAST) == []
 
 
 @pytest.mark.parametrize("options", [DetectionOptions(), FAST], ids=["reference", "fast"])

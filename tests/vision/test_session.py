@@ -11,8 +11,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from facegrid.domain.faces import Floats
+from facegrid.vision.detectors.scrfd import ScrfdDetector
 from facegrid.vision.manifest import PackError
 from facegrid.vision.session import Session
+from seeded import write_scrfd
 
 
 def doubling_model(path: Path, batch: int | str) -> Path:
@@ -73,3 +76,23 @@ def test_nothing_is_kept_or_reported_about_the_machine(open_pack_root: Path, tmp
     environment = os.environ | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     subprocess.run([sys.executable, "-c", code, str(open_pack_root)], env=environment, check=True)
     assert not list(tmp_path.iterdir())
+
+
+class Counting(Session):
+    """A session that notes how many items it is given at a time."""
+
+    sizes: tuple[int, ...] = ()
+
+    def run(self, batch: Floats) -> list[Floats]:
+        """Run the batch."""
+        self.sizes += (len(batch),)
+        return super().run(batch)
+
+
+def test_large_pictures_run_a_few_at_a_time(tmp_path: Path) -> None:
+    """However many tiles a photograph has, one run of the model holds few of them in memory."""
+    session = Counting(write_scrfd(tmp_path / "scrfd.onnx"), threads=1)
+    detector = ScrfdDetector(session, input_size=(640, 640), score_threshold=0.5, overlap_threshold=0.4)
+    looks = [detector.whole(np.full((64, 64, 3), grey, np.uint8)) for grey in range(0, 250, 50)]
+    assert len(detector.look(looks)) == len(looks)
+    assert session.sizes == (2, 2, 1)

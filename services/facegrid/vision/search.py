@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from facegrid.domain.detection import DetectionMode, DetectionOptions
@@ -49,9 +50,9 @@ class Search:
         def look(turned: Pixels) -> Plan[_Faces]:
             return self._fast(turned, smallest, limit) if fast else self._reference(turned, smallest)
 
-        turns = 4 if options.any_rotation else 1
-        found = yield from _in_turns(pixels, turns, look)
-        return found or (yield from _in_turns(pixels, turns, self._frame))
+        turned = _quarter_turns(pixels) if options.any_rotation else [pixels]
+        found = yield from _in_turns(turned, look)
+        return found or (yield from _in_turns(turned, self._frame))
 
     def _reference(self, pixels: Pixels, smallest: float) -> Plan[_Faces]:
         """Look at the whole as the model's makers do, and at tiles for smaller faces that are asked for."""
@@ -79,7 +80,9 @@ class Search:
         all_of_it = View(trimmed(whole, pixels))
         if not candidates or sum(map(_area, parts)) > _area(all_of_it):
             parts = [all_of_it]
-        tiny = [face.box for face in candidates if face.box.shorter_side < small]
+        tiny = [
+            face.box for face in candidates if face.box.shorter_side < small and _is_shown(face.box, pixels)
+        ]
         return [*parts, *(close_up(self.detector, pixels, box) for box in tiny)]
 
     def _frame(self, pixels: Pixels) -> Plan[_Faces]:
@@ -87,13 +90,24 @@ class Search:
         return found
 
 
-def _in_turns(pixels: Pixels, turns: int, look: Callable[[Pixels], Plan[_Faces]]) -> Plan[_Faces]:
-    """Search so many quarter turns of a photograph; of the finds of a face the most upright one stays."""
-    found = yield from together([look(np.ascontiguousarray(np.rot90(pixels, turn))) for turn in range(turns)])
-    if turns == 1:
+def _quarter_turns(pixels: Pixels) -> list[Pixels]:
+    """Return a photograph and its turns by 90, 180 and 270 degrees counter-clockwise.
+
+    OpenCV turns 48 million pixels by 90 degrees in 0.15 s and by 180 in 1.8 s; NumPy takes 1.8 to 4 s.
+    """
+    turns = [pixels]
+    for _ in range(3):
+        turns.append(np.asarray(cv2.rotate(turns[-1], cv2.ROTATE_90_COUNTERCLOCKWISE), np.uint8))
+    return turns
+
+
+def _in_turns(turned: Sequence[Pixels], look: Callable[[Pixels], Plan[_Faces]]) -> Plan[_Faces]:
+    """Search the quarter turns of a photograph; of the finds of a face the most upright one stays."""
+    found = yield from together([look(pixels) for pixels in turned])
+    if len(turned) == 1:
         return found[0]
     ranks = [face.detection_score * _uprightness(face.landmarks) for face in _all(found)]
-    height, width = pixels.shape[:2]
+    height, width = turned[0].shape[:2]
     return _joined(
         [_turned_back(face, turn, width, height) for turn, faces in enumerate(found) for face in faces], ranks
     )
@@ -128,6 +142,14 @@ def _joined(faces: Sequence[DetectedFace], ranks: Sequence[float] | None = None)
     order = np.array([face.detection_score for face in faces] if ranks is None else ranks, np.float32)
     kept = suppress(np.array(corners, np.float32), order, _SAME_FACE)
     return sorted((faces[i] for i in kept), key=lambda face: -face.detection_score)
+
+
+def _is_shown(box: Box, pixels: Pixels) -> bool:
+    """Return whether a picture shows a pixel of a box at least; an uncertain find may lie beside it."""
+    height, width = pixels.shape[:2]
+    across = min(box.x + box.width, width) - max(box.x, 0)
+    down = min(box.y + box.height, height) - max(box.y, 0)
+    return bool(min(across, down) >= 1)
 
 
 def _all(found: Iterable[_Faces]) -> _Faces:

@@ -5,7 +5,8 @@ Their kinds differ in what the model is fed, in the lattice, and in how a box is
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import ClassVar, NamedTuple
 
 import cv2
@@ -19,8 +20,6 @@ from facegrid.vision.session import Session
 
 Shape = tuple[int | None, ...]
 
-# Strides are powers of two up to this, or beyond it in files that take any size of this multiple as well.
-_COARSEST = 32
 # What share of the threshold an eager look is content with.
 _EAGERNESS = 0.4
 
@@ -123,20 +122,24 @@ class OnePassDetector(ABC):
                 found[i] = self._faces(ours, canvas.shape, looks[i])
         return found
 
-    def _alike(self, looks: Sequence[Look]) -> Iterable[dict[int, Pixels]]:
-        """Return canvases of one size, each under its look's place, widened to one that the model takes."""
+    def _alike(self, looks: Sequence[Look]) -> Iterator[dict[int, Pixels]]:
+        """Yield canvases of one size for one run, each under its look's place, as the model takes them."""
         sizes: dict[tuple[int, ...], dict[int, Pixels]] = defaultdict(dict)
         for i, look in enumerate(looks):
             canvas = self._widened(look.canvas)
             sizes[canvas.shape][i] = canvas
-        return sizes.values()
+        for canvases in sizes.values():
+            most = self._session.most_items(next(iter(canvases.values())).size)
+            for start in range(0, len(canvases), most):
+                yield dict(islice(canvases.items(), start, start + most))
 
     def _widened(self, canvas: Pixels) -> Pixels:
         height, width = canvas.shape[:2]
         if self.eager_px is None:
             new_width, new_height = self.size
         else:
-            new_width, new_height = (-(-side // _COARSEST) * _COARSEST for side in (width, height))
+            coarsest = max(level.stride for level in self._levels)
+            new_width, new_height = (-(-side // coarsest) * coarsest for side in (width, height))
         if (new_width, new_height) == (width, height):
             return canvas
         widened = np.zeros((new_height, new_width, 3), np.uint8)
