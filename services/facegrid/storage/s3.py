@@ -70,7 +70,7 @@ class S3ObjectStore:
         """Return part of an object, less where it ends before. Raises ObjectMissing."""
         with s3_errors(self._name):
             try:
-                return _again(partial(self._read, key, start, length))[0] if length else b""
+                return _again(partial(self._read, key, start, max(length, 1)))[0][:length]  # 0 means all
             except S3Error as error:
                 if error.code != "InvalidRange":  # the object ends before
                     raise
