@@ -112,7 +112,7 @@ def build_application(settings: Settings, store: OpenStore) -> Application:
         batches=BATCHES[device.kind],
         smallest_face_px=settings.smallest_face_px,
     )
-    records = StoredRecords(store.objects, store.connections, store.check)
+    records = StoredRecords(store.objects, store.connections)
     index = _index(settings)
     detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
     extract = Extract(engine, engine, engine, settings.pack, settings.smallest_face_px, detection=detection)

@@ -34,12 +34,9 @@ class StoredRecords:
     Where an object is damaged its methods raise UnreadableObject, which is for operators.
     """
 
-    def __init__(
-        self, store: ObjectStore, workers: int, check_owner: Callable[[], None] = lambda: None
-    ) -> None:
-        """Take the store, the threads that may wait for it, and what raises where it is no longer ours."""
+    def __init__(self, store: ObjectStore, workers: int) -> None:
+        """Take the store and the number of threads that may wait for it."""
         self._store, self._galleries = store, StoredGalleries(store)
-        self._check_owner = check_owner
         self._pool = ThreadPoolExecutor(workers, "records")
         self._opening = threading.Lock()
         self._subjects: dict[str, StoredSubjects] = {}
@@ -243,7 +240,6 @@ class StoredRecords:
 
     async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            self._check_owner()
             return await asyncio.get_running_loop().run_in_executor(
                 self._pool, partial(call, *args, **kwargs)
             )
