@@ -93,14 +93,18 @@ class StoredRecords:
     async def commit(
         self, gallery: Gallery, encounter: Encounter, photographs: Sequence[bytes | None]
     ) -> None:
-        """Write an encounter's objects at once and, when they are durable, its mark."""
+        """Write an encounter's objects at once and, when they are durable, its mark.
+
+        Where that fails, the encounter is not seen, though the store may yet do what it was asked.
+        """
         subjects = await self._of(gallery)
         try:
             await self._all(subjects.sample_writes(encounter, photographs))
+            await self._run(subjects.mark, encounter)
         except (StoreUnavailable, StorageFull):
-            await self._run(subjects.discard, encounter)
+            prefix = subjects.layout.subject(encounter.subject_id)
+            await self._run(subjects.discard, prefix, encounter.encounter_id)
             raise
-        await self._run(subjects.mark, encounter)
 
     async def subject(self, gallery: Gallery, subject_id: str) -> Subject | None:
         """Return a subject with its active encounters; None where there is none."""
