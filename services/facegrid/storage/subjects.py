@@ -38,9 +38,9 @@ class StoredSubjects:
     encounter of its subject names it; a row of a segment is a mark with all that belongs to it. All other
     objects of a subject are what is left to write or to remove.
 
-    `loose` counts what a compaction would take up; `folding` are encounters that one is about to make rows;
-    `compacting` is held by one, which only a gallery that is `loaded` is due for; `unsettled` are encounters
-    whose removal may not be complete.
+    `loose` counts what a compaction would take up; `folding` are encounters that one is about to make rows,
+    or was when its manifest failed, which may yet come; `compacting` is held by one, which only a gallery
+    that is `loaded` is due for; `unsettled` are encounters whose removal may not be complete.
     """
 
     def __init__(self, store: ObjectStore, gallery: Gallery) -> None:
