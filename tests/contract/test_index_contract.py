@@ -213,6 +213,17 @@ async def test_a_search_that_is_called_off_holds_up_no_other(index: Index, galle
         assert keys(hits) == ["e0/0"]
 
 
+async def test_a_search_that_fails_holds_up_no_later_one(index: Index, gallery: str) -> None:
+    """A probe that fits no row is its caller's trouble alone."""
+    stored = rows(unit_vectors(50))
+    await index.open(gallery, "v1", DIMENSION)
+    await index.add(gallery, stored)
+    with pytest.raises((ValueError, AssertionError, StoreUnavailable)):
+        await index.search(gallery, stored.vectors[:1, :-1], 1)
+    (hits,) = await index.search(gallery, stored.vectors[:1], 1)
+    assert keys(hits) == ["e0/0"]
+
+
 async def test_a_gallery_must_be_open(index: Index, gallery: str) -> None:
     """Searching or changing what was not opened is told, not answered with nothing."""
     for call in (

@@ -2,6 +2,7 @@
 
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,13 @@ def test_a_range_of_an_object_is_read(store: ObjectStore) -> None:
     """`get_range` returns what there is of the range; a missing object is told by its key."""
     store.put("a/one", b"0123456789")
     assert store.get_range("a/one", 2, 3) == b"234"
+    store.put("a/empty", b"")
     assert store.get_range("a/one", 8, 5) == b"89"
-    for key in ("none", "a", "a/one/below"):
+    for key, start, length in (("one", 10, 5), ("one", 99, 1), ("one", 0, 0), ("one", 3, 0), ("empty", 0, 4)):
+        assert store.get_range(f"a/{key}", start, length) == b""
+    for key, length in product(("none", "a", "a/one/below"), (0, 1)):
         with pytest.raises(ObjectMissing, match=key):
-            store.get_range(key, 0, 1)
+            store.get_range(key, 0, length)
 
 
 def test_only_the_first_conditional_write_wins(store: ObjectStore) -> None:

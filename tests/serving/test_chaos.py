@@ -5,7 +5,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +14,9 @@ import grpc
 import pytest
 
 from facegrid.client import Client
+from facegrid.storage.files import LocalObjectStore
+from facegrid.storage.objects import ObjectStore
+from s3_servers import S3Server
 from server_process import ServerProcess
 from writer import GALLERY, Writer
 
@@ -25,17 +28,31 @@ _WRITERS = 4
 _START_S = 2.0
 
 
-@pytest.mark.parametrize("compacting", [False, True], ids=["objects", "segments"])
+@pytest.mark.parametrize(
+    ("kind", "compacting", "kills"),
+    [
+        pytest.param("folder", False, _KILLS, id="objects"),
+        pytest.param("folder", True, _KILLS, id="segments"),
+        pytest.param("minio", True, max(1, _KILLS // 10), id="minio"),
+    ],
+)
 def test_nothing_is_lost_and_nothing_comes_back(
     tmp_path: Path,
     open_pack_root: Path,
+    s3_server: Callable[[str], S3Server],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     *,
+    kind: str,
     compacting: bool,
+    kills: int,
 ) -> None:
     """After kill -9 what was acknowledged is there, what was deleted is gone, and nobody is half there."""
     monkeypatch.setenv("FACEGRID_COMPACT_AFTER", "4" if compacting else "5000")
+    objects: ObjectStore = LocalObjectStore(tmp_path / "objects")
+    if kind != "folder":
+        monkeypatch.setenv("FACEGRID_STORE", f"{s3_server(kind).url}/chaos")
+        objects = s3_server(kind).store("chaos")
     longest_run_s = 3.0 if compacting else 1.0
     chance = random.Random(_SEED)
     server = _start(tmp_path, open_pack_root)
@@ -43,7 +60,7 @@ def test_nothing_is_lost_and_nothing_comes_back(
         version = client.create_gallery(GALLERY).template_version
     writers = [Writer(f"w{number}", _SEED, version) for number in range(_WRITERS)]
     with ThreadPoolExecutor(_WRITERS) as threads:
-        for kill in range(_KILLS):
+        for kill in range(kills):
             with _killed(server), grpc.insecure_channel(server.address) as channel:
                 list(threads.map(lambda one: one.settle(channel), writers))
                 working = [threads.submit(one.work, channel) for one in writers]
@@ -55,13 +72,13 @@ def test_nothing_is_lost_and_nothing_comes_back(
                 _kill_at_start(tmp_path, open_pack_root, chance.uniform(0, _START_S))
             server = _start(tmp_path, open_pack_root)
             with capsys.disabled():
-                _say(f"\rkills {kill + 1} of {_KILLS}, seed {_SEED}")
+                _say(f"\rkills {kill + 1} of {kills}, seed {_SEED}")
         with _killed(server), grpc.insecure_channel(server.address) as channel:
             list(threads.map(lambda one: one.settle(channel), writers))
     with capsys.disabled():
         _say(f", {sum(one.acknowledged for one in writers)} mutations acknowledged\n")
     assert all(one.acknowledged for one in writers)
-    assert any(tmp_path.rglob("*.parquet")) == compacting
+    assert any(key.endswith(".parquet") for key in objects.keys("")) == compacting
 
 
 def _start(data: Path, models: Path) -> ServerProcess:

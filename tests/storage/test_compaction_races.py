@@ -162,6 +162,43 @@ async def test_a_reader_meets_no_half_of_what_became_a_row(desk: Desk) -> None:
     assert await desk.shown() == [OLD.encounter_id]
 
 
+class Late(MemoryStore):
+    """A store that times out on a conditional write, and carries it out later."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        """Share the objects of a store."""
+        super().__init__()
+        self.objects, self._late = store.objects, dict[str, bytes]()
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Fail, once."""
+        if self._late:
+            return super().put_if_absent(key, data)
+        self._late[key] = data
+        raise OSError("timed out")
+
+    def land(self) -> None:
+        """Do what was asked, if its condition still holds."""
+        for key, data in self._late.items():
+            self.objects.setdefault(key, data)
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+async def test_a_manifest_that_comes_late_brings_nobody_back(desk: Desk, *, compacted: bool) -> None:
+    """It may hold rows that were replaced since, by encounters that were deleted since."""
+    late = Late(desk.store)
+    desk.subjects.segments.manifests._store = late
+    with pytest.raises(OSError, match="timed out"):
+        folded(desk).publish()
+    following = Compaction(desk.store, desk.subjects)
+    await desk.replace()
+    await desk.delete(NEW.encounter_id)
+    if compacted:
+        finish(following)
+    late.land()
+    assert await restarted(desk) == []
+
+
 async def test_of_two_servers_that_compact_one_wins(desk: Desk) -> None:
     """The other sees that it lost, even where its number has become free again, and removes nothing."""
     late = folded(desk)

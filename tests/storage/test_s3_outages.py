@@ -156,6 +156,8 @@ def test_a_short_answer_is_asked_for_again(store: S3ObjectStore, proxy: TcpProxy
     store.put("a", data)
     proxy.answer = once(lambda chunk: chunk[:2000])
     assert store.get("a") == data
+    proxy.answer = once(lambda chunk: chunk[:2000])
+    assert store.get_range("a", 1000, 500_000) == data[1000:501_000]
     proxy.answer = lambda chunk: chunk[:2000] if chunk.startswith(b"HTTP") else b""
     with pytest.raises(OSError, match="broke"):
         store.get("a")

@@ -20,11 +20,10 @@ _LEASE_S = 30
 
 @dataclass(frozen=True, slots=True)
 class OpenStore:
-    """A store, how many may wait for it at once, and what keeps it ours."""
+    """A store, how many may wait for it at once, and what says that it is ours."""
 
     objects: ObjectStore
     connections: int
-    check: Callable[[], None]
     announce: Callable[[str], None]
     close: Callable[[], None]
 
@@ -39,7 +38,7 @@ def open_store(settings: Settings, lock: FolderLock) -> OpenStore:
     folder = settings.data / "objects"
     objects = LocalObjectStore(folder)
     claim_store(objects, str(folder))
-    return OpenStore(objects, _LOCAL_THREADS, lambda: None, lock.announce, lambda: None)
+    return OpenStore(objects, _LOCAL_THREADS, lock.announce, lambda: None)
 
 
 def _open_s3(settings: Settings, lock: FolderLock) -> OpenStore:
@@ -52,12 +51,13 @@ def _open_s3(settings: Settings, lock: FolderLock) -> OpenStore:
         ca_file=settings.store_ca,
         credentials_file=settings.store_credentials,
     )
-    objects = S3ObjectStore(location, _CONNECTIONS + 1)  # the lease has one of its own
+    own = S3ObjectStore(location, connections=1)
     if settings.store_create_bucket:
-        objects.make_bucket()
-    claim_store(objects, str(location))
-    lease = StoreLease(objects, lock.place, _stop_server, _LEASE_S)
+        own.make_bucket()
+    claim_store(own, str(location))
+    lease = StoreLease(own, lock.place, _stop_server, _LEASE_S)
     lease.acquire()
+    objects = S3ObjectStore(location, _CONNECTIONS, lease.check)
 
     def announce(address: str) -> None:
         lock.announce(address)
@@ -66,9 +66,10 @@ def _open_s3(settings: Settings, lock: FolderLock) -> OpenStore:
     def close() -> None:
         with suppress(OSError):
             lease.close()
+        own.close()
         objects.close()
 
-    return OpenStore(objects, _CONNECTIONS, lease.check, announce, close)
+    return OpenStore(objects, _CONNECTIONS, announce, close)
 
 
 def _stop_server(holder: str) -> None:

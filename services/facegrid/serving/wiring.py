@@ -130,7 +130,7 @@ def build_engine(settings: Settings, workers: int) -> VisionEngine:
 
 def build_application(settings: Settings, store: OpenStore, vision: Vision) -> Application:
     """Compose the service of an object store and models. Raises ConfigurationError."""
-    records = StoredRecords(store.objects, store.connections, store.check)
+    records = StoredRecords(store.objects, store.connections)
     index = _index(settings)
     detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
     extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)

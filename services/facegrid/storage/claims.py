@@ -11,10 +11,15 @@ from facegrid.storage.objects import ObjectMissing, ObjectStore
 
 @dataclass(frozen=True, slots=True)
 class StoredClaim:
-    """A claim as it stands in the store. `made` is the id of the encounter or gallery that it is bound to."""
+    """A claim as it stands in the store. `made` is the id of the encounter or gallery that it is bound to.
+
+    `discarded` says that an enrolment that was broken off was removed; its mark does not count, should it
+    come late.
+    """
 
     made: str
     deleted: bool
+    discarded: bool = False
 
 
 class Claims:
@@ -45,14 +50,14 @@ class Claims:
         }
         return None if self._store.put_if_absent(key, to_json(form)) else self.find(key, call)
 
-    def mark_deleted(self, key: str, **more: str) -> None:
-        """Let the claim say that what it made was deleted, so that no retry makes it again."""
+    def mark(self, key: str, state: str, **more: str) -> None:
+        """Let the claim say what became of what it made; a deletion is for good: no retry undoes it."""
         try:
             form = read(self._store, key, dict)
         except ObjectMissing:
             return
-        if form.get("state") != "deleted":
-            self._store.put(key, to_json({**form, **more, "state": "deleted"}))
+        if form.get("state") not in {state, "deleted"}:
+            self._store.put(key, to_json({**form, **more, "state": state}))
 
 
 def check_fingerprint(fingerprint: str, call: Call) -> None:
@@ -65,4 +70,6 @@ def check_fingerprint(fingerprint: str, call: Call) -> None:
 
 def parse_claim(form: Form) -> tuple[str, StoredClaim]:
     """Return the fingerprint of a claim's payload, and the claim."""
-    return form["fingerprint"], StoredClaim(form["made"], form["state"] == "deleted")
+    return form["fingerprint"], StoredClaim(
+        form["made"], form["state"] == "deleted", form["state"] == "discarded"
+    )

@@ -34,7 +34,6 @@ class Compaction:
         self._store, self._subjects, self._layout = store, subjects, subjects.layout
         self._segments = subjects.segments
         self._segments.reload()
-        subjects.folding.clear()
         claims = subjects.claims.stored()
         self._taken = subjects.loose - max(0, len(claims) - _MOST)
         self._claims = subjects.claims.forms(claims[:_MOST])
@@ -57,7 +56,7 @@ class Compaction:
             found = self._segments.view.segments
             hidden = [one for one in found if one.hidden.any()]
             small = [one for one in found if _is_small(one)][:_MOST_SMALL]
-            if not self._rows and not hidden and not small[1:]:
+            if not (self._rows or hidden or small[1:] or self._subjects.folding):
                 return True
             large = [one for one in hidden if one not in small]
             kept = [one.file for one in found if one not in hidden and one not in small]
@@ -65,7 +64,9 @@ class Compaction:
             parts = chain([pa.concat_tables(rows)], map(_without_hidden, large))
             written = [file for part in parts for file in self._segments.write(part)]
             last = max((one.revision for one in self._tombstones.values()), default=0)
-            return self._segments.publish([*kept, *written], last)
+            won = self._segments.publish([*kept, *written], last)
+            self._subjects.folding.clear()
+            return won
 
     def tidy(self, subject_id: str) -> None:
         """Remove the objects of a subject that have become rows."""

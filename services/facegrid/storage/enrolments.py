@@ -18,16 +18,21 @@ from facegrid.storage.segments import Segments
 
 
 class EnrolmentClaims:
-    """Which payload an enrolment's request id stands for, and what became of its encounter."""
+    """Which payload an enrolment's request id stands for, and what became of its encounter.
+
+    `void` are encounters whose marks do not count, should they come late, for a write that failed may yet
+    be done.
+    """
 
     def __init__(self, store: ObjectStore, layout: GalleryLayout, segments: Segments) -> None:
         """Take the store, the gallery's keys and its segments."""
         self._store, self._layout, self._segments = store, layout, segments
         self._objects = Claims(store)
+        self.void: set[str] = set()
 
     def find(self, encounter_id: str, call: Call) -> Claim:
         """Say what an earlier try of a call left. Raises RequestIdReused."""
-        claim = self._objects.find(self._layout.claim(encounter_id), call)
+        claim = self._noted(self._objects.find(self._layout.claim(encounter_id), call))
         claim = self._compacted(encounter_id, call) or claim  # last: the row is there before the object goes
         return Claim.DELETED if claim and encounter_id in self._segments.erased else _state(claim)
 
@@ -36,11 +41,32 @@ class EnrolmentClaims:
         if claim := self._compacted(encounter_id, call):
             return _state(claim)
         key, sid = self._layout.claim(encounter_id), self._layout.sid(subject_id)
-        return _state(self._objects.make(key, call, encounter_id, sid=sid))
+        return _state(self._noted(self._objects.make(key, call, encounter_id, sid=sid)))
+
+    def _noted(self, claim: StoredClaim | None) -> StoredClaim | None:
+        if claim and claim.discarded:
+            self.void.add(claim.made)
+        return claim
 
     def mark_deleted(self, encounter_id: str, sid: str) -> None:
         """Let a claim that is an object say that its encounter was deleted."""
-        self._objects.mark_deleted(self._layout.claim(encounter_id), sid=sid)
+        self._objects.mark(self._layout.claim(encounter_id), "deleted", sid=sid)
+
+    def discard(self, encounter_id: str) -> None:
+        """Let a claim say that what was written of its encounter goes, before it does."""
+        self.void.add(encounter_id)
+        self._objects.mark(self._layout.claim(encounter_id), "discarded")
+
+    def renew(self, encounter_id: str) -> None:
+        """Let a claim stand again, if its encounter was discarded."""
+        if encounter_id in self.void:
+            self._objects.mark(self._layout.claim(encounter_id), "active")
+
+    def is_void(self, encounter_id: str) -> bool:
+        """Say whether a mark whose templates are missing belongs to what was discarded or deleted."""
+        if self.forms([encounter_id]).get(encounter_id, {}).get("state") in {"discarded", "deleted"}:
+            self.void.add(encounter_id)
+        return encounter_id in self.void
 
     def stored(self) -> list[str]:
         """Return the ids of the encounters whose claims are objects."""

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 class SubjectFolder:
     """The prefix of one subject, and the ids of the encounters that have objects below it.
 
-    Those that are committed have their mark there; the others may have a row in a segment.
+    Those that are committed have their mark there; the others may have a row in a segment. `samples` has
+    each sample with a template, as `<encounter>/<number>`.
     """
 
     prefix: str
     committed: frozenset[str]
     unfinished: frozenset[str]
+    samples: frozenset[str]
 
     @property
     def sid(self) -> str:
@@ -28,4 +30,5 @@ def subject_folder(prefix: str, keys: Iterable[str]) -> SubjectFolder:
     ]
     committed = {path.partition("/")[0] for path in paths if path.endswith("/encounter.json")}
     present = {path.partition("/")[0] for path in paths}
-    return SubjectFolder(prefix, frozenset(committed), frozenset(present - committed))
+    samples = {path.partition("/templates/")[0] for path in paths if "/templates/" in path}
+    return SubjectFolder(prefix, frozenset(committed), frozenset(present - committed), frozenset(samples))

@@ -105,7 +105,7 @@ class StoredGalleries:
                 self._claims.make(key, call, gallery_id)
             if holder == gallery_id:
                 self._known.pop(name, None)
-                self._claims.mark_deleted(self._creation_claim(gallery_id))
+                self._claims.mark(self._creation_claim(gallery_id), "deleted")
                 self._store.delete(name_key(name))
             return gallery_id
 

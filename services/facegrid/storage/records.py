@@ -34,12 +34,9 @@ class StoredRecords:
     Where an object is damaged its methods raise UnreadableObject, which is for operators.
     """
 
-    def __init__(
-        self, store: ObjectStore, workers: int, check_owner: Callable[[], None] = lambda: None
-    ) -> None:
-        """Take the store, the threads that may wait for it, and what raises where it is no longer ours."""
+    def __init__(self, store: ObjectStore, workers: int) -> None:
+        """Take the store and the number of threads that may wait for it."""
         self._store, self._galleries = store, StoredGalleries(store)
-        self._check_owner = check_owner
         self._pool = ThreadPoolExecutor(workers, "records")
         self._opening = threading.Lock()
         self._subjects: dict[str, StoredSubjects] = {}
@@ -96,14 +93,18 @@ class StoredRecords:
     async def commit(
         self, gallery: Gallery, encounter: Encounter, photographs: Sequence[bytes | None]
     ) -> None:
-        """Write an encounter's objects at once and, when they are durable, its mark."""
+        """Write an encounter's objects at once and, when they are durable, its mark.
+
+        Where that fails, the encounter is not seen, though the store may yet do what it was asked.
+        """
         subjects = await self._of(gallery)
         try:
             await self._all(subjects.sample_writes(encounter, photographs))
+            await self._run(subjects.mark, encounter)
         except (StoreUnavailable, StorageFull):
-            await self._run(subjects.discard, encounter)
+            prefix = subjects.layout.subject(encounter.subject_id)
+            await self._run(subjects.discard, prefix, encounter.encounter_id)
             raise
-        await self._run(subjects.mark, encounter)
 
     async def subject(self, gallery: Gallery, subject_id: str) -> Subject | None:
         """Return a subject with its active encounters; None where there is none."""
@@ -243,7 +244,6 @@ class StoredRecords:
 
     async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            self._check_owner()
             return await asyncio.get_running_loop().run_in_executor(
                 self._pool, partial(call, *args, **kwargs)
             )

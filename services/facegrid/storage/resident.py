@@ -74,9 +74,13 @@ class ResidentIndex:
         """
         rows, search = self._rows(gallery), _Search(probes, limit)
         rows.waiting.append(search)
-        async with rows.turn:
-            if not search.found:
-                await self._search_all(rows)
+        try:
+            async with rows.turn:
+                if search in rows.waiting:
+                    await self._search_all(rows)
+        finally:
+            if search in rows.waiting:  # it was called off, or failed
+                rows.waiting.remove(search)
         return search.found
 
     async def _search_all(self, rows: "_Rows") -> None:

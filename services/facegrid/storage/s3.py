@@ -5,6 +5,7 @@ import io
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import partial
 from itertools import islice
@@ -38,12 +39,15 @@ class S3ObjectStore:
     yet be done by the server, then or a moment later.
     """
 
-    def __init__(self, location: S3Location, connections: int) -> None:
-        """Take the place and the most connections at once; nothing is sent yet.
+    def __init__(
+        self, location: S3Location, connections: int, check_owner: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take the place, the most connections at once, and what raises where the store is no longer ours.
 
-        Raises ConfigurationError where the CA file can't be read.
+        Nothing is sent yet. Raises ConfigurationError where the CA file can't be read.
         """
         self._name, self._bucket, self._prefix = str(location), location.bucket, location.prefix
+        self._check_owner = check_owner
         self._http = http_pool(location, connections)
         self._client = connect(location, self._http)
 
@@ -53,13 +57,13 @@ class S3ObjectStore:
 
     def make_bucket(self) -> None:
         """Make the bucket where it is missing."""
-        with s3_errors(self._name):
+        with self._guarded():
             if not self._client.bucket_exists(bucket_name=self._bucket):
                 self._client.make_bucket(bucket_name=self._bucket)
 
     def get(self, key: str) -> bytes:
         """Return an object. Raises ObjectMissing, and UnreadableObject where it is not what was written."""
-        with s3_errors(self._name):
+        with self._guarded():
             for _ in range(2):  # it may be torn on its way alone
                 data, digest = _again(partial(self._read, key))
                 if digest in {None, hashlib.sha256(data).hexdigest()}:
@@ -68,9 +72,9 @@ class S3ObjectStore:
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """Return part of an object, less where it ends before. Raises ObjectMissing."""
-        with s3_errors(self._name):
+        with self._guarded():
             try:
-                return _again(partial(self._read, key, start, length))[0] if length else b""
+                return _again(partial(self._read, key, start, max(length, 1)))[0][:length]  # 0 means all
             except S3Error as error:
                 if error.code != "InvalidRange":  # the object ends before
                     raise
@@ -78,12 +82,12 @@ class S3ObjectStore:
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object, over one that is there; a large one in parts."""
-        with s3_errors(self._name):
+        with self._guarded():
             _despite_races(partial(self._put, key, data))
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write an object unless one is there; say whether it was written."""
-        with s3_errors(self._name):
+        with self._guarded():
             answer = _despite_races(partial(self._put_new, key, data))
             if answer.status == _OK:
                 return True
@@ -92,13 +96,13 @@ class S3ObjectStore:
 
     def delete(self, key: str) -> None:
         """Remove an object, if it is there."""
-        with s3_errors(self._name):
+        with self._guarded():
             self._client.remove_object(bucket_name=self._bucket, object_name=self._prefix + check_key(key))
 
     def delete_prefix(self, prefix: str) -> None:
         """Remove every object below a prefix, a thousand a request, in any order; a crash may leave some."""
         doomed = (DeleteObject(self._prefix + key) for key in self.keys(check_key(prefix)))
-        with s3_errors(self._name):
+        with self._guarded():
             for error in self._client.remove_objects(bucket_name=self._bucket, delete_object_list=doomed):
                 raise s3_failure(self._name, error.code, _OK)
 
@@ -109,8 +113,13 @@ class S3ObjectStore:
             page = self._page(prefix, page[-1])
             yield from page
 
+    def _guarded(self) -> AbstractContextManager[None]:
+        """Check at each call: one may have waited for its thread, or its process have been stopped."""
+        self._check_owner()
+        return s3_errors(self._name)
+
     def _page(self, prefix: str, after: str) -> list[str]:
-        with s3_errors(self._name):
+        with self._guarded():
             found = self._client.list_objects(
                 bucket_name=self._bucket,
                 prefix=self._prefix + prefix,

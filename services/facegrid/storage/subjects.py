@@ -38,9 +38,9 @@ class StoredSubjects:
     encounter of its subject names it; a row of a segment is a mark with all that belongs to it. All other
     objects of a subject are what is left to write or to remove.
 
-    `loose` counts what a compaction would take up; `folding` are encounters that one is about to make rows;
-    `compacting` is held by one, which only a gallery that is `loaded` is due for; `unsettled` are encounters
-    whose removal may not be complete.
+    `loose` counts what a compaction would take up; `folding` are encounters that one is about to make rows,
+    or was when its manifest failed, which may yet come; `compacting` is held by one, which only a gallery
+    that is `loaded` is due for; `unsettled` are encounters whose removal may not be complete.
     """
 
     def __init__(self, store: ObjectStore, gallery: Gallery) -> None:
@@ -74,15 +74,18 @@ class StoredSubjects:
                 writes.append(partial(self._store.put, source, photograph))
         return writes
 
-    def discard(self, encounter: Encounter) -> None:
-        """Remove what was written of an encounter that has no mark."""
-        prefix = self.layout.subject(encounter.subject_id)
-        self._store.delete_prefix(encounter_prefix(prefix, encounter.encounter_id))
+    def discard(self, subject: str, encounter_id: str) -> None:
+        """Remove what was written, below a subject's prefix, of an encounter that was broken off."""
+        self.claims.discard(encounter_id)
+        self._store.delete_prefix(encounter_prefix(subject, encounter_id))
 
     def mark(self, encounter: Encounter) -> None:
         """Commit an encounter whose other objects are written."""
         key = mark_key(self.layout.subject(encounter.subject_id), encounter.encounter_id)
+        self.claims.renew(encounter.encounter_id)
+        self.claims.void.add(encounter.encounter_id)
         self._store.put(key, to_json(encounter_form(encounter)))
+        self.claims.void.discard(encounter.encounter_id)
         self.loose += 1
 
     def folders(self, after: str = "") -> Iterator[SubjectFolder]:
@@ -207,7 +210,7 @@ class StoredSubjects:
         """Remove what is no part of an encounter; its mark, the last of its keys, says that there is more."""
         prefix = encounter_prefix(folder.prefix, encounter_id)
         if not self.segments.shows(encounter_id):
-            self._store.delete_prefix(prefix)
+            self.discard(folder.prefix, encounter_id)
         elif encounter_id in folder.committed:
             for key in [key for key in self._store.keys(prefix) if not key.endswith("/source")]:
                 self._store.delete(key)
@@ -236,10 +239,17 @@ class StoredSubjects:
         self.last_revision = max(self.last_revision, tombstone.revision)
 
     def _marked(self, folder: SubjectFolder) -> list[Encounter]:
-        """Return all encounters that have a mark and no row, in the order of their commits."""
-        ids = (one for one in folder.committed if one not in self.segments)
+        """Return all encounters that have a mark that counts and no row, in the order of their commits."""
+        ids = (one for one in folder.committed - self.claims.void if one not in self.segments)
         found = [self._read_mark(folder, encounter_id) for encounter_id in ids]
+        found = [one for one in found if self._is_whole(folder, one)]
         return sorted(found, key=lambda one: one.revision)
+
+    def _is_whole(self, folder: SubjectFolder, marked: Encounter) -> bool:
+        """Say whether a mark counts: it has its templates, or its claim says that it must."""
+        one = marked.encounter_id
+        samples = {f"{one}/{number}" for number in range(len(marked.samples))}
+        return samples <= folder.samples or not self.claims.is_void(one)
 
     def _read_mark(self, folder: SubjectFolder, encounter_id: str) -> Encounter:
         parse = partial(parse_encounter, version=self.gallery.template_version)
