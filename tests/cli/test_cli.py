@@ -131,6 +131,7 @@ def test_the_photograph_at_fault_is_named(run: Run, people: Path, tmp_path: Path
     """Where the second of two photographs is bad, the error is not blamed on the first."""
     (tmp_path / "six.jpg").write_bytes(six_people)
     eileen = people / "eileen" / "one.png"
+    run("verify", eileen, tmp_path / "six.jpg", "--faces", "largest")
     assert (
         "six.jpg: the photograph shows 6 faces" in run("verify", eileen, tmp_path / "six.jpg", code=1).stderr
     )

@@ -56,6 +56,12 @@ async def test_what_the_gallery_allows(house: House) -> None:
             await analyze(house, AGE, MASK, POSE, gallery=gallery)
 
 
+async def test_a_gallery_allows_only_what_its_pack_reads(house: House) -> None:
+    """Else nobody would learn of it before the first request."""
+    with pytest.raises(AttributeNotAvailable, match=r"no model of pack fake reads gender_presentation"):
+        await house.make_gallery("b", attributes=[Attribute.GENDER_PRESENTATION])
+
+
 async def test_several_faces(house: House) -> None:
     """Each face that is meant has its own, best detection first."""
     read = await analyze(house, AGE, photograph=b"ann+bob+eve", selection=FaceSelection.ALL)

@@ -11,6 +11,7 @@ import typer
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.detection import AnyRotation, Detection, SmallestFace, detection_options
 from facegrid.cli.photographs import errors_console, for_each, report_failures
+from facegrid.cli.selection import Faces, OneFace
 from facegrid.client import CallFailed, Client
 from facegrid.v1 import identity_service_pb2 as pb
 from facegrid.v1.types_pb2 import DetectionOptions
@@ -25,6 +26,7 @@ def enroll(
     ],
     gallery: Annotated[str, typer.Option(metavar="NAME", help="Gallery to enrol into.")],
     subject: Annotated[str, typer.Option(metavar="ID", help="The subject that all photographs show.")] = "",
+    faces: OneFace = Faces.ONE,
     detection: Detection = None,
     smallest_face: SmallestFace = 0,
     any_rotation: AnyRotation = None,
@@ -35,7 +37,8 @@ def enroll(
     with connected(server, data) as client:
         jobs = _jobs(photographs, subject)
         client.get_gallery(gallery)
-        enrolment = _Enrolment(client, gallery, detection_options(detection, smallest_face, any_rotation))
+        options = detection_options(detection, smallest_face, any_rotation)
+        enrolment = _Enrolment(client, gallery, faces, options)
         counts, broken, failures = Counter[str](), Counter[str](), []
         try:
             for outcome in for_each(jobs, enrolment.enroll, "Enrolling"):
@@ -55,8 +58,9 @@ def enroll(
 class _Enrolment:
     """Enrols one photograph after another, an encounter each."""
 
-    def __init__(self, client: Client, gallery: str, options: DetectionOptions) -> None:
-        self._client, self._gallery, self._options = client, gallery, options
+    def __init__(self, client: Client, gallery: str, faces: Faces, options: DetectionOptions) -> None:
+        self._client, self._gallery = client, gallery
+        self._faces, self._options = faces.selection, options
         self._known: dict[str, set[str]] = {}
         self._lock = Lock()
 
@@ -70,6 +74,7 @@ class _Enrolment:
             [photograph],
             subject_id=subject,
             mode=pb.ENROLL_MODE_ADD,
+            faces=self._faces,
             detection=self._options,
         )
         return "enrolled"

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,25 +14,11 @@ from facegrid.cli.draw import Annotation, Annotator
 from facegrid.cli.output import AsJson, candidate_pairs, decision_json, face_json
 from facegrid.cli.photographs import for_each, report_failures
 from facegrid.cli.report import Draw, Photographs, photograph_json, report
+from facegrid.cli.selection import Faces, OneFace
 from facegrid.client import Client
 from facegrid.v1 import types_pb2 as pb
 
 GalleryOption = Annotated[str, typer.Option("--gallery", metavar="NAME", help="The gallery.")]
-
-
-class Faces(Enum):
-    """Which faces of a photograph are searched."""
-
-    ALL = "all"
-    ONE = "one"
-    LARGEST = "largest"
-
-
-_SELECTIONS = {
-    Faces.ALL: pb.FACE_SELECTION_ALL,
-    Faces.ONE: pb.FACE_SELECTION_EXACTLY_ONE,
-    Faces.LARGEST: pb.FACE_SELECTION_LARGEST,
-}
 
 
 _DECIDED = ("Decision", "Candidates")
@@ -139,6 +124,7 @@ def verify(
     ],
     gallery: Annotated[str, typer.Option(metavar="NAME", help="The gallery of --subject.")] = "",
     subject: Annotated[str, typer.Option(metavar="ID", help="Who it is claimed to be.")] = "",
+    faces: OneFace = Faces.ONE,
     detection: Detection = None,
     smallest_face: SmallestFace = 0,
     any_rotation: AnyRotation = None,
@@ -158,19 +144,17 @@ def verify(
             client.get_subject(gallery, subject)
 
             def work(path: Path) -> list[SeenFace]:
-                return _verify(client, gallery, subject, path, options)
+                return _verify(client, gallery, subject, path, faces, options)
 
             report(photographs, work, "Verifying", draw, as_json, _DECIDED)
         else:
-            _compare(client, photographs[0], photographs[1], options, draw, as_json)
+            _compare(client, photographs[0], photographs[1], faces, options, draw, as_json)
 
 
 def _identify(
     client: Client, gallery: str, path: Path, top: int, faces: Faces, options: pb.DetectionOptions
 ) -> list[SeenFace]:
-    answer = client.identify(
-        gallery, [path.read_bytes()], faces=_SELECTIONS[faces], top=top, detection=options
-    )
+    answer = client.identify(gallery, [path.read_bytes()], faces=faces.selection, top=top, detection=options)
     return [
         _seen(
             result.face,
@@ -184,9 +168,9 @@ def _identify(
 
 
 def _verify(
-    client: Client, gallery: str, subject: str, path: Path, options: pb.DetectionOptions
+    client: Client, gallery: str, subject: str, path: Path, faces: Faces, options: pb.DetectionOptions
 ) -> list[SeenFace]:
-    answer = client.verify(gallery, subject, path.read_bytes(), detection=options)
+    answer = client.verify(gallery, subject, path.read_bytes(), faces=faces.selection, detection=options)
     candidates = [(subject, answer.score)]
     return [_seen(answer.face, answer.search.template_version, answer.decision, answer.threshold, candidates)]
 
@@ -205,12 +189,15 @@ def _compare(
     client: Client,
     first: Path,
     second: Path,
+    faces: Faces,
     options: pb.DetectionOptions,
     draw: Path | None,
     as_json: bool,
 ) -> None:
     def work(pair: tuple[Path, Path]) -> tuple[SeenFace, SeenFace]:
-        answer = client.compare(pair[0].read_bytes(), pair[1].read_bytes(), detection=options)
+        answer = client.compare(
+            pair[0].read_bytes(), pair[1].read_bytes(), faces=faces.selection, detection=options
+        )
         version, decision, threshold = answer.template_version, answer.decision, answer.threshold
         return (
             _seen(answer.first_face, version, decision, threshold, [(str(second), answer.score)]),

@@ -67,3 +67,8 @@ class FaceAttributes:
                 if (value := getattr(reading, name)) is not None
             }
         )
+
+
+def attribute_names(attributes: Collection[Attribute]) -> str:
+    """Return the names of attributes as a sentence lists them."""
+    return ", ".join(attribute.value for attribute in Attribute if attribute in attributes)

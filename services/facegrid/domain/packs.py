@@ -1,10 +1,11 @@
 """What the rest of the system needs to know of a model pack; the weights stay in `vision`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from facegrid.domain.attributes import Attribute
+from facegrid.domain.attributes import Attribute, attribute_names
+from facegrid.domain.errors import AttributeNotAvailable
 
 
 class ThresholdSource(Enum):
@@ -56,3 +57,13 @@ class Pack:
     thresholds: Thresholds
     norm_quality: NormQuality | None = None
     attributes: Mapping[Attribute, str] = field(default_factory=dict)
+
+
+def check_available(attributes: Collection[Attribute], pack: Pack) -> None:
+    """Raise AttributeNotAvailable where no model of the pack reads one of the attributes."""
+    if missing := attribute_names(set(attributes).difference(pack.attributes)):
+        raise AttributeNotAvailable(
+            f"no model of pack {pack.name} reads {missing}; it reads "
+            f"{attribute_names(pack.attributes) or 'none'}; name a pack that has one",
+            field="attributes",
+        )

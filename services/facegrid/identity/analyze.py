@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from facegrid.domain.attributes import Attribute, FaceAttributes
+from facegrid.domain.attributes import Attribute, FaceAttributes, attribute_names
 from facegrid.domain.detection import SERVER_DEFAULT, DetectionOptions
-from facegrid.domain.errors import AttributeNotAllowed, AttributeNotAvailable, InvalidField
+from facegrid.domain.errors import AttributeNotAllowed, InvalidField
 from facegrid.domain.faces import DetectedFace, FaceSelection
-from facegrid.domain.packs import Pack
+from facegrid.domain.packs import Pack, check_available
 from facegrid.identity.extract import Extract, naming
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import AttributeReader
@@ -54,7 +54,7 @@ class Analyze:
             raise InvalidField("attributes is empty; name at least one", field="attributes")
         pack, allowed = await self._permission(pack_name, gallery_name)
         _check_allowed(attributes, allowed)
-        _check_available(attributes, pack)
+        check_available(attributes, pack)
         alignments = {pack.attributes[attribute] for attribute in attributes} - {""}
         with naming("photograph"):
             faces = await self._extract.faces(photograph, pack, selection, sorted(alignments), detection)
@@ -76,22 +76,9 @@ class Analyze:
 
 
 def _check_allowed(attributes: Collection[Attribute], allowed: Collection[Attribute]) -> None:
-    if refused := _names(set(attributes).difference(allowed)):
+    if refused := attribute_names(set(attributes).difference(allowed)):
         raise AttributeNotAllowed(
             f"{refused} is not allowed here; name a gallery that allows it, or let the server's operator set "
             "FACEGRID_ATTRIBUTES",
             field="attributes",
         )
-
-
-def _check_available(attributes: Collection[Attribute], pack: Pack) -> None:
-    if missing := _names(set(attributes).difference(pack.attributes)):
-        raise AttributeNotAvailable(
-            f"no model of pack {pack.name} reads {missing}; it reads {_names(pack.attributes) or 'none'}; "
-            "name a pack that has one",
-            field="attributes",
-        )
-
-
-def _names(attributes: Collection[Attribute]) -> str:
-    return ", ".join(attribute.value for attribute in Attribute if attribute in attributes)

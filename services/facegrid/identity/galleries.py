@@ -13,7 +13,7 @@ from facegrid.domain.errors import GalleryNotFound, InvalidField, PackChanged, P
 from facegrid.domain.galleries import Gallery
 from facegrid.domain.matching import check_threshold
 from facegrid.domain.names import check_name
-from facegrid.domain.packs import Pack, Threshold, Thresholds, ThresholdSource
+from facegrid.domain.packs import Pack, Threshold, Thresholds, ThresholdSource, check_available
 from facegrid.domain.quality import QualityRule, check_quality_rules
 from facegrid.identity.extract import Extract
 from facegrid.identity.ports import GalleryRecords
@@ -50,8 +50,12 @@ class Galleries:
         quality_rules: Sequence[QualityRule] = (),
         attributes: Sequence[Attribute] = (),
     ) -> GalleryStatus:
-        """Make an empty gallery. Raises InvalidField, GalleryExists, PackNotFound and RequestIdReused."""
+        """Make an empty gallery.
+
+        Raises InvalidField, AttributeNotAvailable, GalleryExists, PackNotFound and RequestIdReused.
+        """
         pack = self._extract.pack(pack_name)
+        check_available(attributes, pack)
         gallery = Gallery(
             name=check_name(name, "name"),
             gallery_id=secrets.token_hex(16),

@@ -87,7 +87,7 @@ class GalleryServiceServicer:
 
     def CreateGallery(self, request, context):
         """CreateGallery makes an empty gallery, bound to a pack.
-        Permission: admin. Errors: GALLERY_EXISTS, PACK_NOT_FOUND.
+        Permission: admin. Errors: GALLERY_EXISTS, PACK_NOT_FOUND, ATTRIBUTE_NOT_AVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

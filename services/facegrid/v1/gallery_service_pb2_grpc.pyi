@@ -38,7 +38,7 @@ class GalleryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> GalleryServiceAsyncStub: ...
     CreateGallery: _grpc.UnaryUnaryMultiCallable[_gallery_service_pb2.CreateGalleryRequest, _gallery_service_pb2.CreateGalleryResponse]
     """CreateGallery makes an empty gallery, bound to a pack.
-    Permission: admin. Errors: GALLERY_EXISTS, PACK_NOT_FOUND.
+    Permission: admin. Errors: GALLERY_EXISTS, PACK_NOT_FOUND, ATTRIBUTE_NOT_AVAILABLE.
     """
     GetGallery: _grpc.UnaryUnaryMultiCallable[_gallery_service_pb2.GetGalleryRequest, _gallery_service_pb2.GetGalleryResponse]
     """GetGallery describes one gallery.
@@ -79,7 +79,7 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateGallery: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.CreateGalleryRequest, _gallery_service_pb2.CreateGalleryResponse]  # type: ignore[assignment]
     """CreateGallery makes an empty gallery, bound to a pack.
-    Permission: admin. Errors: GALLERY_EXISTS, PACK_NOT_FOUND.
+    Permission: admin. Errors: GALLERY_EXISTS, PACK_NOT_FOUND, ATTRIBUTE_NOT_AVAILABLE.
     """
     GetGallery: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.GetGalleryRequest, _gallery_service_pb2.GetGalleryResponse]  # type: ignore[assignment]
     """GetGallery describes one gallery.
@@ -123,7 +123,7 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_service_pb2.CreateGalleryResponse, _abc.Awaitable[_gallery_service_pb2.CreateGalleryResponse]]:
         """CreateGallery makes an empty gallery, bound to a pack.
-        Permission: admin. Errors: GALLERY_EXISTS, PACK_NOT_FOUND.
+        Permission: admin. Errors: GALLERY_EXISTS, PACK_NOT_FOUND, ATTRIBUTE_NOT_AVAILABLE.
         """
 
     @_abc_1.abstractmethod

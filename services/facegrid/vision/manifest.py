@@ -290,11 +290,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def _sentence(place: tuple[int | str, ...], kind: str, message: str) -> str:
-    kinds = {
-        "scrfd",
-        "retinaface",
-        "yunet",
-        "mtcnn",
-    }  # the discriminator stands in the path as if it were a key
+    # The discriminator stands in the path as if it were a key.
+    kinds = {"scrfd", "retinaface", "yunet", "mtcnn"}
     key = ".".join(str(part) for part in place if part not in kinds) or "the whole"
     return f"{key}: {_REMEDIES.get(kind, f'{message}; correct this value')}"
