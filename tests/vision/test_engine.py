@@ -111,6 +111,7 @@ async def test_batches_of_photographs(open_pack_root: Path, six_people: bytes, p
     packs = CountingPacks(open_pack_root, detector)
     engine = VisionEngine(packs, PhotographLimits(), workers=1, batches=BatchLimits(detector=4, embedder=4))
     await engine.warm("open")
+    detector.batches.clear()
     photographs = [portrait, six_people, b"not a photograph", portrait]
     outcomes = await asyncio.gather(
         *(engine.detect(photograph, "open", [], SERVER_DEFAULT) for photograph in photographs),
@@ -199,7 +200,7 @@ async def test_detection_needs_no_embedder(open_pack_root: Path, tmp_path: Path,
     (tmp_path / "open" / "dlib_resnet.onnx").unlink()
     engine = VisionEngine(PackFolder(tmp_path), PhotographLimits(), workers=1)
     await engine.warm_detector("open")
-    assert len((await engine.detect(six_people, "open", [])).faces) == 6
+    assert len((await engine.detect(six_people, "open", [], SERVER_DEFAULT)).faces) == 6
     with pytest.raises(PackError, match=r"dlib_resnet\.onnx is missing"):
         await engine.warm_embedder("open")
     engine.close()

@@ -7,6 +7,8 @@ from facegrid.domain.errors import ConfigurationError
 
 RAY_ENVIRONMENT: Mapping[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Below `uv run`, Ray would pack up the working folder and make each process an environment of its own.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     # Tiers call each other by gRPC and by value: crops and templates are too small for the object store.
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(2**31 - 1),
