@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 from facegrid.domain.calls import Call
 from facegrid.domain.galleries import Gallery
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
-from facegrid.storage.bulk import Columns, write_columns
-from facegrid.storage.files import LocalObjectStore
-from facegrid.storage.subjects import StoredSubjects
+from facegrid.storage.objects.files import LocalObjectStore
+from facegrid.storage.records.bulk import Columns, write_columns
+from facegrid.storage.records.subjects import StoredSubjects
 
 _BATCH, _ROUNDS, _SUBJECTS, _PAGE = 32_768, 3, 200, 1000
 _BARE = {"columns": ["id", "subject_id", "revision", "vectors"], "use_threads": False}

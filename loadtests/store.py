@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from facegrid.storage.files import LocalObjectStore
-from facegrid.storage.objects import ObjectStore
-from facegrid.storage.s3 import S3ObjectStore
-from facegrid.storage.s3_client import S3Location
+from facegrid.storage.objects.files import LocalObjectStore
+from facegrid.storage.objects.s3 import S3ObjectStore
+from facegrid.storage.objects.s3_client import S3Location
+from facegrid.storage.objects.store import ObjectStore
 
 _SIZE, _OBJECTS, _ROUNDS, _THREADS = 12 * 1024, 800, 5, (1, 16)
 _ADDRESS, _CONSOLE = "127.0.0.1:19000", "127.0.0.1:19001"

@@ -11,8 +11,8 @@ import pytest
 import skimage.data
 import structlog
 
-from facegrid.storage.files import LocalObjectStore
-from facegrid.storage.objects import ObjectStore
+from facegrid.storage.objects.files import LocalObjectStore
+from facegrid.storage.objects.store import ObjectStore
 from facegrid.vision.convert.open_pack import build_open_pack
 from releases import GOOD, ReleaseServer, running
 from s3_servers import S3Server, folder_in_memory, make_server, running_s3

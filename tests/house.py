@@ -18,9 +18,9 @@ from facegrid.identity.identify import Identification, Identify
 from facegrid.identity.projection import Projection
 from facegrid.identity.subjects import SubjectLocks, Subjects
 from facegrid.identity.verify import Verify
-from facegrid.storage.files import LocalObjectStore
-from facegrid.storage.records import StoredRecords
-from facegrid.storage.resident import ResidentIndex
+from facegrid.storage.indexes.resident import ResidentIndex
+from facegrid.storage.objects.files import LocalObjectStore
+from facegrid.storage.records.records import StoredRecords
 from fakes import FakeVision
 
 _numbers = itertools.count()

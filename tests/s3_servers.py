@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from facegrid.storage.s3 import S3ObjectStore
-from facegrid.storage.s3_client import S3Location
+from facegrid.storage.objects.s3 import S3ObjectStore
+from facegrid.storage.objects.s3_client import S3Location
 
 _TOOLS = Path(__file__).resolve().parents[1] / ".tools"
 _STARTING_S = 30

@@ -14,8 +14,8 @@ from facegrid.domain.galleries import IndexRows
 from facegrid.domain.matching import Hit
 from facegrid.domain.templates import round_score
 from facegrid.identity.ports import Index
-from facegrid.storage.milvus import MilvusIndex
-from facegrid.storage.resident import ResidentIndex
+from facegrid.storage.indexes.milvus import MilvusIndex
+from facegrid.storage.indexes.resident import ResidentIndex
 
 DIMENSION = 16
 

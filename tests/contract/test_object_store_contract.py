@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from facegrid.storage.files import LocalObjectStore
-from facegrid.storage.objects import ObjectMissing, ObjectStore
+from facegrid.storage.objects.files import LocalObjectStore
+from facegrid.storage.objects.store import ObjectMissing, ObjectStore
 from stores import STORES, MakeStore
 
 

@@ -6,7 +6,7 @@ from facegrid.domain.errors import InvalidField, ManyFacesFound, NoFaceFound, Re
 from facegrid.domain.faces import FaceSelection
 from facegrid.domain.revisions import revision_token
 from facegrid.identity.projection import Projection
-from facegrid.storage.resident import ResidentIndex
+from facegrid.storage.indexes.resident import ResidentIndex
 from fakes import fake_template
 from house import House, call
 

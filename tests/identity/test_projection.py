@@ -9,7 +9,7 @@ from facegrid.domain.errors import GalleryNotFound, IndexLoading, StoreUnavailab
 from facegrid.domain.galleries import Gallery, IndexRows
 from facegrid.identity.enroll import EnrollMode
 from facegrid.identity.projection import Projection
-from facegrid.storage.resident import ResidentIndex
+from facegrid.storage.indexes.resident import ResidentIndex
 from fakes import fake_template
 from house import House, call
 

@@ -14,8 +14,8 @@ import grpc
 import pytest
 
 from facegrid.client import Client
-from facegrid.storage.files import LocalObjectStore
-from facegrid.storage.objects import ObjectStore
+from facegrid.storage.objects.files import LocalObjectStore
+from facegrid.storage.objects.store import ObjectStore
 from s3_servers import S3Server
 from server_process import ServerProcess
 from writer import GALLERY, Writer

@@ -7,7 +7,7 @@ import pytest
 from facegrid.domain.errors import ConfigurationError
 from facegrid.serving.stores import open_store
 from facegrid.settings import Settings
-from facegrid.storage.files import FolderLock
+from facegrid.storage.objects.files import FolderLock
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from facegrid.domain.galleries import Gallery
-from facegrid.storage.objects import ObjectStore
-from facegrid.storage.records import StoredRecords
+from facegrid.storage.objects.store import ObjectStore
+from facegrid.storage.records.records import StoredRecords
 from storage.making import make_call, make_gallery
 from stores import STORES, MakeStore
 

@@ -13,8 +13,8 @@ from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
 from facegrid.domain.quality import QualityRule
 from facegrid.domain.templates import Template
 from facegrid.identity.subjects import SubjectLocks
-from facegrid.storage.objects import ObjectMissing, ObjectStore
-from facegrid.storage.records import StoredRecords
+from facegrid.storage.objects.store import ObjectMissing, ObjectStore
+from facegrid.storage.records.records import StoredRecords
 
 DIMENSION, VERSION = 8, "open-1.0"
 

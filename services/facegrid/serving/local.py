@@ -17,7 +17,7 @@ from facegrid.serving.stores import open_store
 from facegrid.serving.upkeep import upkeep
 from facegrid.serving.wiring import Vision, build_application, build_engine
 from facegrid.settings import Settings
-from facegrid.storage.files import FolderLock
+from facegrid.storage.objects.files import FolderLock
 
 _LAST_PORT = 65535
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import structlog
 
 from facegrid.settings import Settings
-from facegrid.storage.files import FolderLock, LocalObjectStore
-from facegrid.storage.lease import StoreLease
-from facegrid.storage.marker import claim_store
-from facegrid.storage.objects import ObjectStore
+from facegrid.storage.objects.files import FolderLock, LocalObjectStore
+from facegrid.storage.objects.lease import StoreLease
+from facegrid.storage.objects.store import ObjectStore
+from facegrid.storage.records.marker import claim_store
 
 _LOCAL_THREADS, _CONNECTIONS = 8, 16
 _LEASE_S = 30
@@ -42,8 +42,8 @@ def open_store(settings: Settings, lock: FolderLock) -> OpenStore:
 
 
 def _open_s3(settings: Settings, lock: FolderLock) -> OpenStore:
-    from facegrid.storage.s3 import S3ObjectStore  # noqa: PLC0415  # minio takes half a second to import
-    from facegrid.storage.s3_client import S3Location  # noqa: PLC0415
+    from facegrid.storage.objects.s3 import S3ObjectStore  # noqa: PLC0415  # minio takes half a second to import
+    from facegrid.storage.objects.s3_client import S3Location  # noqa: PLC0415
 
     location = S3Location.parse(
         settings.store,

@@ -27,8 +27,8 @@ from facegrid.identity.verify import Verify
 from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
 from facegrid.settings import Settings
-from facegrid.storage.records import StoredRecords
-from facegrid.storage.resident import ResidentIndex
+from facegrid.storage.indexes.resident import ResidentIndex
+from facegrid.storage.records.records import StoredRecords
 from facegrid.vision.decode import PhotographLimits
 from facegrid.vision.device import choose_device, usable_cores
 from facegrid.vision.engine import BATCHES, VisionEngine
@@ -167,6 +167,6 @@ def _allowed(names: str) -> list[Attribute]:
 def _index(settings: Settings) -> Index:
     if not settings.milvus:
         return ResidentIndex(workers=usable_cores())
-    from facegrid.storage.milvus import MilvusIndex  # noqa: PLC0415  # pymilvus takes seconds to import
+    from facegrid.storage.indexes.milvus import MilvusIndex  # noqa: PLC0415  # pymilvus takes seconds to import
 
     return MilvusIndex(settings.milvus, settings.milvus_token.get_secret_value())

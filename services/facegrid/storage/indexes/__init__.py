@@ -1,0 +1,1 @@
+"""The indexes that searches ask: in memory, or in Milvus."""

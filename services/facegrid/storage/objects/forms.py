@@ -1,0 +1,35 @@
+"""JSON forms of objects. Each states its schema version; what does not parse is never passed over."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from facegrid.storage.objects.store import ObjectStore, UnreadableObject
+
+_SCHEMA_VERSION = 1
+T = TypeVar("T")
+Form = Mapping[str, Any]
+
+
+def to_json(form: Form) -> bytes:
+    """Return a record's bytes, its schema version among them."""
+    return json.dumps({"schema_version": _SCHEMA_VERSION, **form}).encode()
+
+
+def read(store: ObjectStore, key: str, parse: Callable[[Form], T]) -> T:
+    """Read and parse one record. Raises ObjectMissing and UnreadableObject."""
+    return decode(key, store.get(key), parse)
+
+
+def decode(key: str, data: bytes, parse: Callable[[Form], T]) -> T:
+    """Parse a record that the object of a key holds. Raises UnreadableObject."""
+    try:
+        form = json.loads(data)
+        if form["schema_version"] != _SCHEMA_VERSION:
+            raise UnreadableObject(
+                f"the object {key} has schema version {form['schema_version']} and this release reads "
+                f"{_SCHEMA_VERSION}; run the release that wrote it"
+            )
+        return parse(form)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UnreadableObject(f"the object {key} is damaged; restore it from a backup") from error

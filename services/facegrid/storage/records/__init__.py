@@ -1,0 +1,1 @@
+"""Galleries and subjects of record, as objects and as compacted segments."""

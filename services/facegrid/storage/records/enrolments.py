@@ -1,0 +1,103 @@
+"""The claims of a gallery's enrolments: objects, until their encounters become rows that hold them.
+
+A row holds its claim, so that a compacted encounter leaves no object behind but its photographs; a million
+small claims would outweigh the templates.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+from facegrid.domain.calls import Call
+from facegrid.identity.ports import Claim
+from facegrid.storage.objects.forms import Form, read
+from facegrid.storage.objects.store import ObjectMissing, ObjectStore
+from facegrid.storage.records.claims import Claims, StoredClaim, check_fingerprint, parse_claim
+from facegrid.storage.records.layout import GalleryLayout
+from facegrid.storage.records.segments import Segments
+
+
+class EnrolmentClaims:
+    """Which payload an enrolment's request id stands for, and what became of its encounter.
+
+    `void` are encounters whose marks do not count, should they come late, for a write that failed may yet
+    be done.
+    """
+
+    def __init__(self, store: ObjectStore, layout: GalleryLayout, segments: Segments) -> None:
+        """Take the store, the gallery's keys and its segments."""
+        self._store, self._layout, self._segments = store, layout, segments
+        self._objects = Claims(store)
+        self.void: set[str] = set()
+
+    def find(self, encounter_id: str, call: Call) -> Claim:
+        """Say what an earlier try of a call left. Raises RequestIdReused."""
+        claim = self._noted(self._objects.find(self._layout.claim(encounter_id), call))
+        claim = self._compacted(encounter_id, call) or claim  # last: the row is there before the object goes
+        return Claim.DELETED if claim and encounter_id in self._segments.erased else _state(claim)
+
+    def make(self, subject_id: str, encounter_id: str, call: Call) -> Claim:
+        """Bind a call to its encounter. Raises RequestIdReused."""
+        if claim := self._compacted(encounter_id, call):
+            return _state(claim)
+        key, sid = self._layout.claim(encounter_id), self._layout.sid(subject_id)
+        return _state(self._noted(self._objects.make(key, call, encounter_id, sid=sid)))
+
+    def _noted(self, claim: StoredClaim | None) -> StoredClaim | None:
+        if claim and claim.discarded:
+            self.void.add(claim.made)
+        return claim
+
+    def mark_deleted(self, encounter_id: str, sid: str) -> None:
+        """Let a claim that is an object say that its encounter was deleted."""
+        self._objects.mark(self._layout.claim(encounter_id), "deleted", sid=sid)
+
+    def discard(self, encounter_id: str) -> None:
+        """Let a claim say that what was written of its encounter goes, before it does."""
+        self.void.add(encounter_id)
+        self._objects.mark(self._layout.claim(encounter_id), "discarded")
+
+    def renew(self, encounter_id: str) -> None:
+        """Let a claim stand again, if its encounter was discarded."""
+        if encounter_id in self.void:
+            self._objects.mark(self._layout.claim(encounter_id), "active")
+
+    def is_void(self, encounter_id: str) -> bool:
+        """Say whether a mark whose templates are missing belongs to what was discarded or deleted."""
+        if self.forms([encounter_id]).get(encounter_id, {}).get("state") in {"discarded", "deleted"}:
+            self.void.add(encounter_id)
+        return encounter_id in self.void
+
+    def stored(self) -> list[str]:
+        """Return the ids of the encounters whose claims are objects."""
+        prefix = self._layout.claims
+        return [key.removeprefix(prefix).removesuffix(".json") for key in self._store.keys(prefix)]
+
+    def forms(self, encounter_ids: Iterable[str]) -> dict[str, Form]:
+        """Return the claims that are objects, as far as they are."""
+        found: dict[str, Form] = {}
+        for one in encounter_ids:
+            with suppress(ObjectMissing):
+                found[one] = read(self._store, self._layout.claim(one), dict)
+        return found
+
+    def remove(self, encounter_id: str) -> None:
+        """Remove the object of a claim that a row holds."""
+        self._store.delete(self._layout.claim(encounter_id))
+
+    def _compacted(self, encounter_id: str, call: Call) -> StoredClaim | None:
+        record = self._segments.record(encounter_id)
+        if record is None:
+            return None
+        deleted = not self._segments.shows(encounter_id)
+        if record["claim"] is None:  # imported, under the request id of the import
+            return StoredClaim(encounter_id, deleted)
+        fingerprint, claim = parse_claim(record["claim"])
+        check_fingerprint(fingerprint, call)
+        return replace(claim, deleted=deleted)
+
+
+def _state(claim: StoredClaim | None) -> Claim:
+    if claim is None:
+        return Claim.NEW
+    return Claim.DELETED if claim.deleted else Claim.SEEN

@@ -1,0 +1,185 @@
+"""The compacted records of a gallery: the rows of the segments that the newest manifest names."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from heapq import merge
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from facegrid.domain.galleries import Encounter
+from facegrid.storage.objects.forms import Form, decode
+from facegrid.storage.objects.store import ObjectMissing, ObjectStore, UnreadableObject
+from facegrid.storage.records.codec import parse_encounter, parse_subject, with_vectors
+from facegrid.storage.records.manifests import Manifest, Manifests, SegmentFile
+
+if TYPE_CHECKING:  # pyarrow takes half a second to import, and small galleries do without
+    from facegrid.storage.records.segment import Segment
+
+T = TypeVar("T")
+Head = tuple[str, datetime]  # a subject's id, and when it was made
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one manifest shows."""
+
+    manifest: Manifest
+    segments: tuple["Segment", ...] = ()
+
+
+class Segments:
+    """The rows of one gallery. Ids and hashes are 32 hexadecimal digits; each method blocks.
+
+    An erased row is hidden until a compaction removes it.
+    """
+
+    def __init__(self, store: ObjectStore, prefix: str, version: str, dimension: int) -> None:
+        """Open what the newest manifest names, and remove what older ones did."""
+        self._store, self._version, self._dimension = store, version, dimension
+        self.manifests = Manifests(store, prefix)
+        self.view = View(Manifest())
+        self.writing, self._swapping = threading.Lock(), threading.Lock()
+        self.erased: set[str] = set()
+        self.reload()
+        self.manifests.sweep(self.view.manifest)
+
+    def reload(self) -> None:
+        """Open the newest manifest, where it is another."""
+        while (manifest := self.manifests.newest()).number != self.view.manifest.number:
+            try:
+                self._open(manifest)
+            except ObjectMissing as missing:
+                if manifest == self.manifests.newest():
+                    raise _missing(missing) from None
+
+    def _open(self, manifest: Manifest) -> None:
+        from facegrid.storage.records.segment import Segment  # noqa: PLC0415  # see above
+
+        opened = {segment.file: segment for segment in self.view.segments}
+        segments = tuple(opened.get(file) or Segment(self._store, file) for file in manifest.files)
+        with self._swapping:
+            self._hide(segments, self.erased)
+            self.view = View(manifest, segments)
+
+    def write(self, rows: Any) -> list[SegmentFile]:
+        """Write rows, a pyarrow Table, to segments that the next manifest may name; hold `writing`."""
+        from facegrid.storage.records.segment import write_segments  # noqa: PLC0415  # see above
+
+        number = self.view.manifest.number + 1
+        return write_segments(self._store, lambda: self.manifests.segment_key(number), rows)
+
+    def publish(self, files: Iterable[SegmentFile], last_revision: int) -> bool:
+        """Let segments alone count; False where another manifest came first. Hold `writing`."""
+        old = self.view.manifest
+        revision = max(old.last_revision, last_revision)
+        won = self.manifests.publish(Manifest(old.number + 1, tuple(files), revision))
+        self.reload()
+        self.manifests.sweep(self.view.manifest)
+        return won
+
+    def erase(self, encounter_ids: Iterable[str]) -> None:
+        """Hide encounters, those included that a compaction is about to bring."""
+        ids = list(encounter_ids)
+        with self._swapping:
+            self.erased.update(ids)
+            self._hide(self.view.segments, ids)
+
+    def forget(self, encounter_ids: Iterable[str]) -> None:
+        """Let go of erased ids of which no segment has an encounter any more."""
+        with self._swapping:
+            self.erased.difference_update(encounter_ids)
+
+    def __contains__(self, one: str) -> bool:
+        """Say whether a row has this id, hidden or not."""
+        return self._find(self.view, one) is not None
+
+    def sid(self, encounter_id: str) -> str | None:
+        """Return the hash of the subject of an encounter, hidden or not."""
+        found = self._find(self.view, encounter_id)
+        if found is None or found[1] >= len(found[0].sids):
+            return None
+        return found[0].sid(found[1])
+
+    def has_subject(self, sid: str) -> bool:
+        """Say whether a subject has an encounter that is not hidden."""
+        return any(segment.rows_of(bytes.fromhex(sid)) for segment in self.view.segments)
+
+    def shows(self, encounter_id: str) -> bool:
+        """Say whether an encounter has a row that is not hidden."""
+        found = self._find(self.view, encounter_id)
+        return found is not None and found[1] < len(found[0].sids) and not found[0].hidden[found[1]]
+
+    def record(self, one: str) -> Form | None:
+        """Return what the row of an id holds; None where there is none."""
+
+        def read(view: View) -> Form | None:
+            if (found := self._find(view, one)) is None:
+                return None
+            segment, row = found
+            return decode(segment.file.key, segment.read([row], ["record"])[0]["record"], dict)
+
+        return self._steadily(read)
+
+    def subject(self, sid: str, *, with_encounters: bool) -> tuple[list[Head], list[Encounter]]:
+        """Return what the rows of a subject say of it, and its encounters; those hidden do not count."""
+        columns = ["record", "vectors"] if with_encounters else ["record"]
+
+        def read(view: View) -> list[tuple[Head, Encounter]]:
+            return [
+                self._parse(segment, row)
+                for segment in view.segments
+                if (rows := segment.rows_of(bytes.fromhex(sid)))
+                for row in segment.read(rows, columns)
+            ]
+
+        found = self._steadily(read)
+        return [head for head, _ in found], [encounter for _, encounter in found]
+
+    def sids(self, after: str) -> Iterator[str]:
+        """Yield the hashes of all subjects after one, in order."""
+        return merge(*(segment.sids_after(after) for segment in self.view.segments))
+
+    def encounters(self, segment: "Segment") -> Iterator[Encounter]:
+        """Yield the encounters of a segment."""
+        for row in segment.rows(["record", "vectors"]).to_pylist():
+            yield self._parse(segment, row)[1]
+
+    def _parse(self, segment: "Segment", row: Mapping[str, Any]) -> tuple[Head, Encounter]:
+        def parse(form: Form) -> tuple[Head, Encounter]:
+            encounter = parse_encounter(form["encounter"], self._version)
+            if "vectors" in row:
+                vectors = np.frombuffer(row["vectors"], "<f4").astype(np.float32)
+                encounter = with_vectors(encounter, list(vectors.reshape(-1, self._dimension)))
+            return parse_subject(form["subject"]), encounter
+
+        return decode(segment.file.key, row["record"], parse)
+
+    def _steadily(self, read: Callable[[View], T]) -> T:
+        """Read from the view that counts, again where a compaction took it away meanwhile."""
+        while True:
+            view = self.view
+            try:
+                return read(view)
+            except ObjectMissing as missing:
+                if view is self.view:
+                    raise _missing(missing) from None
+
+    @staticmethod
+    def _find(view: View, one: str) -> "tuple[Segment, int] | None":
+        for segment in view.segments:
+            if (row := segment.find(bytes.fromhex(one))) is not None:
+                return segment, row
+        return None
+
+    @staticmethod
+    def _hide(segments: Sequence["Segment"], encounter_ids: Iterable[str]) -> None:
+        for one in encounter_ids:
+            for segment in segments:
+                segment.hide(bytes.fromhex(one))
+
+
+def _missing(key: ObjectMissing) -> UnreadableObject:
+    return UnreadableObject(f"the object {key} is missing; restore it from a backup")

@@ -1,0 +1,289 @@
+"""Subjects of record: which of a subject's objects count, and the removal of those that no longer do."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from heapq import merge
+from itertools import groupby
+from operator import attrgetter, itemgetter
+
+import numpy as np
+
+from facegrid.domain.calls import Call
+from facegrid.domain.faces import Floats
+from facegrid.domain.galleries import Encounter, Gallery, Subject, Tombstone
+from facegrid.storage.objects.forms import Form, read, to_json
+from facegrid.storage.objects.store import ObjectMissing, ObjectStore, UnreadableObject
+from facegrid.storage.records.codec import (
+    encounter_form,
+    parse_encounter,
+    parse_subject,
+    subject_form,
+    with_vectors,
+)
+from facegrid.storage.records.enrolments import EnrolmentClaims
+from facegrid.storage.records.folders import SubjectFolder, subject_folder
+from facegrid.storage.records.layout import PAST_ALL, GalleryLayout, encounter_prefix, mark_key
+from facegrid.storage.records.segments import Segments
+from facegrid.storage.records.tombstones import Tombstones
+
+
+class StoredSubjects:
+    """The subjects of one gallery; each method blocks.
+
+    An encounter is there from the moment its mark is, and until a tombstone or the mark of another
+    encounter of its subject names it; a row of a segment is a mark with all that belongs to it. All other
+    objects of a subject are what is left to write or to remove.
+
+    `loose` counts what a compaction would take up; `folding` are encounters that one is about to make rows,
+    or was when its manifest failed, which may yet come; `compacting` is held by one, which only a gallery
+    that is `loaded` is due for; `unsettled` are encounters whose removal may not be complete.
+    """
+
+    def __init__(self, store: ObjectStore, gallery: Gallery) -> None:
+        """Open the gallery's segments and read its tombstones."""
+        self._store = store
+        self.gallery, self.layout = gallery, GalleryLayout(gallery)
+        self.segments = Segments(store, self.layout.segments, gallery.template_version, gallery.dimension)
+        self.last_revision = self.segments.view.manifest.last_revision
+        self.loaded, self.loose = False, 0
+        self.compacting = asyncio.Lock()
+        self.folding: set[str] = set()
+        self.unsettled: set[str] = set()
+        self.claims = EnrolmentClaims(store, self.layout, self.segments)
+        self.tombstones = Tombstones(store, self.layout, self.segments)
+        for _, tombstone in self.tombstones.stored():
+            self._count(tombstone)
+
+    def sample_writes(
+        self, encounter: Encounter, photographs: Sequence[bytes | None]
+    ) -> list[Callable[[], object]]:
+        """Return the writes that come before an encounter's mark, in any order or at once."""
+        prefix = self.layout.subject(encounter.subject_id)
+        writes: list[Callable[[], object]] = [
+            partial(self._store.put_if_absent, f"{prefix}subject.json", to_json(subject_form(encounter)))
+        ]
+        for number, (sample, photograph) in enumerate(zip(encounter.samples, photographs, strict=True)):
+            template = _template_key(prefix, encounter.encounter_id, number, sample.template.version)
+            writes.append(partial(self._store.put, template, sample.template.to_bytes()))
+            if photograph is not None:
+                source = f"{encounter_prefix(prefix, encounter.encounter_id)}{number}/source"
+                writes.append(partial(self._store.put, source, photograph))
+        return writes
+
+    def discard(self, subject: str, encounter_id: str) -> None:
+        """Remove what was written, below a subject's prefix, of an encounter that was broken off."""
+        self.claims.discard(encounter_id)
+        self._store.delete_prefix(encounter_prefix(subject, encounter_id))
+
+    def mark(self, encounter: Encounter) -> None:
+        """Commit an encounter whose other objects are written."""
+        key = mark_key(self.layout.subject(encounter.subject_id), encounter.encounter_id)
+        self.claims.renew(encounter.encounter_id)
+        self.claims.void.add(encounter.encounter_id)
+        self._store.put(key, to_json(encounter_form(encounter)))
+        self.claims.void.discard(encounter.encounter_id)
+        self.loose += 1
+
+    def folders(self, after: str = "") -> Iterator[SubjectFolder]:
+        """Yield the subjects' folders, those of rows alone included, lazily, in the order of their hashes."""
+        by_sid = attrgetter("sid")
+        rows = (
+            subject_folder(f"{self.layout.subjects}{sid}/", iter(())) for sid in self.segments.sids(after)
+        )
+        for _, same in groupby(merge(self.stored_folders(after), rows, key=by_sid), by_sid):
+            yield next(same)
+
+    def stored_folders(self, after: str = "") -> Iterator[SubjectFolder]:
+        """Yield the folders of subjects with objects of their own, lazily, in the order of their hashes."""
+        prefix = self.layout.subjects
+        keys = self._store.keys(prefix, f"{prefix}{after}{PAST_ALL}" if after else "")
+        for sid, group in groupby(keys, key=lambda key: key[len(prefix) :].partition("/")[0]):
+            yield subject_folder(f"{prefix}{sid}/", group)
+
+    def folder(self, subject_id: str) -> SubjectFolder:
+        """Return a subject's folder, which may be empty."""
+        prefix = self.layout.subject(subject_id)
+        return subject_folder(prefix, self._store.keys(prefix))
+
+    def describe(self, folder: SubjectFolder, *, with_encounters: bool) -> Subject | None:
+        """Return a subject; None where no encounter of it is active.
+
+        Where an object goes while it is read, the folder is listed again: a reader meets a replacement's
+        old state or its new one, and nothing between.
+        """
+        while True:
+            try:
+                return self._describe(folder, with_encounters=with_encounters)
+            except ObjectMissing:
+                folder = subject_folder(folder.prefix, self._store.keys(folder.prefix))
+
+    def _describe(self, folder: SubjectFolder, *, with_encounters: bool) -> Subject | None:
+        head = self._head(folder)  # before the marks, since it goes after them
+        marked = self._marked(folder)
+        gone = self._gone(marked)
+        heads, rows = self.segments.subject(folder.sid, with_encounters=with_encounters)
+        rows = [one for one in rows if one.encounter_id not in gone]
+        gone.update(one.encounter_id for one in rows)
+        active = [one for one in marked if one.encounter_id not in gone]
+        if not active and not rows:
+            return None
+        if active and head is None:
+            raise _missing(f"{folder.prefix}subject.json")
+        subject_id, created = min([*heads, *([head] if head else [])], key=itemgetter(1))
+        filled = [*rows, *self.fill(folder, active)] if with_encounters else ()
+        return Subject(
+            subject_id, created, tuple(sorted(filled, key=lambda one: (one.created, one.revision)))
+        )
+
+    def _head(self, folder: SubjectFolder) -> tuple[str, datetime] | None:
+        try:
+            return (
+                read(self._store, f"{folder.prefix}subject.json", parse_subject) if folder.committed else None
+            )
+        except ObjectMissing:
+            return None
+
+    def touched(self, claims: Mapping[str, Form]) -> Iterator[SubjectFolder]:
+        """Yield the folders of all subjects with records of their own or something left to remove.
+
+        Photographs stay where they are when records are compacted, and there may be millions of them: so
+        the claims, which go with the compaction, say where to look.
+        """
+        live = [form for form in claims.values() if form["state"] != "deleted"]
+        if not self.segments.view.manifest.number or not all("sid" in form for form in live):
+            return self.stored_folders()
+        rows = {sid for one in [*self.segments.erased] if (sid := self.segments.sid(one))}
+        sids = sorted(rows | {form["sid"] for form in claims.values() if "sid" in form})
+        prefixes = (f"{self.layout.subjects}{sid}/" for sid in sids)
+        return (subject_folder(prefix, self._store.keys(prefix)) for prefix in prefixes)
+
+    def settle(self, claims: Iterable[str]) -> None:
+        """When all is loaded: nothing is left half done, so claims of encounters that have rows may go."""
+        for encounter_id in claims:
+            if encounter_id in self.segments:
+                self.claims.remove(encounter_id)
+        self.unsettled.clear()
+
+    def head_form(self, folder: SubjectFolder) -> Form:
+        """Return the form of a subject with encounters that are objects."""
+        key = f"{folder.prefix}subject.json"
+        try:
+            return read(self._store, key, dict)
+        except ObjectMissing:
+            raise _missing(key) from None
+
+    def load(self, folders: Sequence[SubjectFolder]) -> list[Encounter]:
+        """Finish what a crash left half done in some folders and return the active encounters in them."""
+        loaded = [one for folder in folders for one in self.fill(folder, self.tidy(folder))]
+        self.loose += len(loaded)
+        return loaded
+
+    def tidy(self, folder: SubjectFolder, doomed: Collection[str] = ()) -> list[Encounter]:
+        """Remove what does not count, the doomed among it, and return the active encounters, unfilled.
+
+        Objects of an encounter that has a row go, save its photographs.
+        """
+        marked = self._marked(folder)
+        gone = {*doomed, *self._gone(marked)}
+        self._bury_rows(gone)
+        active = [one for one in marked if one.encounter_id not in gone]
+        replaced_first = [one.encounter_id for one in marked if one.encounter_id in gone]
+        left = (folder.committed | folder.unfinished) - {one.encounter_id for one in marked}
+        for encounter_id in (*replaced_first, *(left & gone)):
+            self.claims.mark_deleted(encounter_id, folder.sid)
+            self._store.delete(mark_key(folder.prefix, encounter_id))
+            self._store.delete_prefix(encounter_prefix(folder.prefix, encounter_id))
+        for encounter_id in left - gone:
+            self._strip(folder, encounter_id)
+        if not active and self.segments.has_subject(folder.sid):
+            self._store.delete(f"{folder.prefix}subject.json")
+        elif not active:
+            self._store.delete_prefix(folder.prefix)
+        self.unsettled -= gone
+        return active
+
+    def _strip(self, folder: SubjectFolder, encounter_id: str) -> None:
+        """Remove what is no part of an encounter; its mark, the last of its keys, says that there is more."""
+        prefix = encounter_prefix(folder.prefix, encounter_id)
+        if not self.segments.shows(encounter_id):
+            self.discard(folder.prefix, encounter_id)
+        elif encounter_id in folder.committed:
+            for key in [key for key in self._store.keys(prefix) if not key.endswith("/source")]:
+                self._store.delete(key)
+
+    def _bury_rows(self, gone: set[str]) -> None:
+        """Write a tombstone for each row that no deletion has one for: what replaced it may go before it."""
+        for encounter_id in gone - self.segments.erased:
+            if encounter_id in self.folding or self.segments.sid(encounter_id):
+                self.tombstones.write_for_row(encounter_id)
+                self._count(Tombstone((encounter_id,), 0))
+
+    def tombstone(self, call: Call) -> Tombstone | None:
+        """Return the tombstone of an earlier try of this call. Raises RequestIdReused."""
+        return self.tombstones.find(call)
+
+    def bury(self, tombstone: Tombstone, call: Call) -> None:
+        """Write a tombstone. Raises RequestIdReused."""
+        if not self.tombstones.write(tombstone, call):
+            tombstone = self.tombstone(call) or tombstone
+        self._count(tombstone)
+
+    def _count(self, tombstone: Tombstone) -> None:
+        self.segments.erase(tombstone.encounter_ids)
+        self.unsettled.update(tombstone.encounter_ids)
+        self.loose += 1
+        self.last_revision = max(self.last_revision, tombstone.revision)
+
+    def _marked(self, folder: SubjectFolder) -> list[Encounter]:
+        """Return all encounters that have a mark that counts and no row, in the order of their commits."""
+        ids = (one for one in folder.committed - self.claims.void if one not in self.segments)
+        found = [self._read_mark(folder, encounter_id) for encounter_id in ids]
+        found = [one for one in found if self._is_whole(folder, one)]
+        return sorted(found, key=lambda one: one.revision)
+
+    def _is_whole(self, folder: SubjectFolder, marked: Encounter) -> bool:
+        """Say whether a mark counts: it has its templates, or its claim says that it must."""
+        one = marked.encounter_id
+        samples = {f"{one}/{number}" for number in range(len(marked.samples))}
+        return samples <= folder.samples or not self.claims.is_void(one)
+
+    def _read_mark(self, folder: SubjectFolder, encounter_id: str) -> Encounter:
+        parse = partial(parse_encounter, version=self.gallery.template_version)
+        return read(self._store, mark_key(folder.prefix, encounter_id), parse)
+
+    def _gone(self, marked: Sequence[Encounter]) -> set[str]:
+        replaced = {encounter_id for one in marked for encounter_id in one.replaces}
+        return replaced | {one.encounter_id for one in marked if one.encounter_id in self.segments.erased}
+
+    def fill(self, folder: SubjectFolder, encounters: Sequence[Encounter]) -> list[Encounter]:
+        """Read the templates of encounters."""
+        return [self._with_templates(folder, one) for one in encounters]
+
+    def _with_templates(self, folder: SubjectFolder, encounter: Encounter) -> Encounter:
+        keys = [
+            _template_key(folder.prefix, encounter.encounter_id, number, sample.template.version)
+            for number, sample in enumerate(encounter.samples)
+        ]
+        try:
+            return with_vectors(encounter, [self._vector(key) for key in keys])
+        except ObjectMissing as missing:
+            if encounter.encounter_id in self.segments:
+                raise  # it became a row meanwhile
+            self._read_mark(folder, encounter.encounter_id)  # raises where the encounter was erased meanwhile
+            raise _missing(str(missing)) from None
+
+    def _vector(self, key: str) -> Floats:
+        data = self._store.get(key)
+        if len(data) != 4 * self.gallery.dimension:
+            raise UnreadableObject(f"the object {key} is damaged; restore it from a backup")
+        return np.frombuffer(data, "<f4").astype(np.float32)
+
+
+def _missing(key: str) -> UnreadableObject:
+    return UnreadableObject(f"the object {key} is missing; restore it from a backup")
+
+
+def _template_key(subject: str, encounter_id: str, number: int, version: str) -> str:
+    return f"{encounter_prefix(subject, encounter_id)}{number}/templates/{version}"
