@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from facegrid.client import Client
 from facegrid.domain.galleries import Gallery, IndexRows
+from facegrid.domain.labels import NO_LABELS
 from facegrid.log import configure_log
 from facegrid.serving.local import LocalRuntime
 from facegrid.serving.packs import build_open_pack
@@ -105,6 +106,7 @@ def _rows(vectors: np.ndarray, first: int, prefix: str, per_subject: int) -> Ind
         [f"{prefix}{number:032}" for number in numbers],
         [0] * len(vectors),
         vectors,
+        [NO_LABELS] * len(vectors),
     )
 
 

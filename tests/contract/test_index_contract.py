@@ -11,6 +11,7 @@ import pytest
 from facegrid.domain.errors import IndexLoading, InvalidField, StoreUnavailable
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import IndexRows
+from facegrid.domain.labels import NO_LABELS
 from facegrid.domain.matching import Hit
 from facegrid.domain.templates import round_score
 from facegrid.identity.ports import Index
@@ -60,6 +61,7 @@ def rows(vectors: Floats, prefix: str = "e") -> IndexRows:
         [f"{prefix}{number // 2}" for number in numbers],
         [number % 2 for number in numbers],
         vectors,
+        [NO_LABELS] * len(vectors),
     )
 
 
@@ -116,8 +118,12 @@ async def test_a_row_with_a_known_key_is_overwritten(index: Index, gallery: str)
     """The last vector and subject given for a key stand, also within one call."""
     old, middle, new = unit_vectors(3)
     await index.open(gallery, "v1", DIMENSION)
-    await index.add(gallery, IndexRows(["s", "s"], ["e1", "e2"], [0, 0], np.stack([old, old])))
-    await index.add(gallery, IndexRows(["s", "t"], ["e1", "e1"], [0, 0], np.stack([middle, new])))
+    await index.add(
+        gallery, IndexRows(["s", "s"], ["e1", "e2"], [0, 0], np.stack([old, old]), [NO_LABELS] * 2)
+    )
+    await index.add(
+        gallery, IndexRows(["s", "t"], ["e1", "e1"], [0, 0], np.stack([middle, new]), [NO_LABELS] * 2)
+    )
     (hits,) = await index.search(gallery, new[None], 10)
     assert keys(hits) == ["e1/0", "e2/0"]
     assert (hits[0].subject_id, hits[0].score) == ("t", pytest.approx(1.0))

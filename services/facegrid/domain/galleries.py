@@ -8,6 +8,7 @@ import numpy as np
 
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.faces import DetectedFace, Floats
+from facegrid.domain.labels import NO_LABELS, Labels, Status
 from facegrid.domain.packs import Thresholds
 from facegrid.domain.quality import QualityRule
 from facegrid.domain.templates import Template
@@ -63,6 +64,7 @@ class Encounter:
     request_id: str
     actor: str
     replaces: tuple[str, ...] = ()
+    labels: Labels = NO_LABELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +88,14 @@ class Tombstone:
 class IndexRows:
     """Rows of an index, column by column: float32 vectors (N, dimension), normalised, and whose they are.
 
-    A row's key is its encounter and the number of its sample.
+    A row's key is its encounter and the number of its sample; `labels` are its encounter's.
     """
 
     subject_ids: Sequence[str]
     encounter_ids: Sequence[str]
     samples: Sequence[int]
     vectors: Floats = field(repr=False)
+    labels: Sequence[Labels]
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -109,7 +112,11 @@ class IndexRows:
     def part(self, rows: slice) -> "IndexRows":
         """Return a range of the rows; no vector is copied."""
         return IndexRows(
-            self.subject_ids[rows], self.encounter_ids[rows], self.samples[rows], self.vectors[rows]
+            self.subject_ids[rows],
+            self.encounter_ids[rows],
+            self.samples[rows],
+            self.vectors[rows],
+            self.labels[rows],
         )
 
     def take(self, rows: Sequence[int]) -> "IndexRows":
@@ -119,19 +126,22 @@ class IndexRows:
             [self.encounter_ids[row] for row in rows],
             [self.samples[row] for row in rows],
             self.vectors[list(rows)],
+            [self.labels[row] for row in rows],
         )
 
 
-def index_rows(encounters: Sequence[Encounter]) -> IndexRows:
-    """Return the rows that an index holds for encounters, of which there is at least one."""
+def index_rows(encounters: Sequence[Encounter], dimension: int) -> IndexRows:
+    """Return the rows that an index holds for encounters: those of the active ones."""
     samples = [
         (encounter, number, sample.template.vector)
         for encounter in encounters
+        if encounter.labels.status is Status.ACTIVE
         for number, sample in enumerate(encounter.samples)
     ]
     return IndexRows(
         [encounter.subject_id for encounter, _, _ in samples],
         [encounter.encounter_id for encounter, _, _ in samples],
         [number for _, number, _ in samples],
-        np.stack([vector for _, _, vector in samples]),
+        np.array([vector for _, _, vector in samples], np.float32).reshape(-1, dimension),
+        [encounter.labels for encounter, _, _ in samples],
     )

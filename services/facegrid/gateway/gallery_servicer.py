@@ -7,6 +7,7 @@ import grpc
 from facegrid.domain.galleries import Encounter, Gallery, Sample, Subject
 from facegrid.domain.revisions import revision_token
 from facegrid.gateway import convert
+from facegrid.gateway.convert_labels import metadata_to_proto, status_to_proto
 from facegrid.identity.galleries import Galleries, GalleryStatus
 from facegrid.identity.subjects import Subjects
 from facegrid.v1 import gallery_service_pb2 as pb
@@ -106,6 +107,9 @@ def encounter_to_proto(encounter: Encounter) -> types_pb2.Encounter:
         encounter_id=encounter.encounter_id,
         samples=[_sample_to_proto(sample) for sample in encounter.samples],
         create_time=convert.time_to_proto(encounter.created),
+        metadata=metadata_to_proto(encounter.labels.metadata),
+        sub_galleries=encounter.labels.sub_galleries,
+        status=status_to_proto(encounter.labels.status),
     )
 
 

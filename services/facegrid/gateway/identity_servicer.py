@@ -8,6 +8,7 @@ from facegrid.domain.matching import Hit, is_match
 from facegrid.domain.packs import Threshold
 from facegrid.domain.revisions import revision_token
 from facegrid.gateway import convert
+from facegrid.gateway.convert_labels import labels_of
 from facegrid.gateway.gallery_servicer import encounter_to_proto
 from facegrid.identity.enroll import Enroll
 from facegrid.identity.identify import Identified, Identify
@@ -39,6 +40,7 @@ class IdentityServicer(IdentityServiceServicer):
             samples=convert.sources_of(request.samples, "samples"),
             selection=convert.selection_of(request.faces),
             detection=convert.detection_of(request.detection),
+            labels=labels_of(request.metadata, request.sub_galleries, request.status),
         )
         encounter = enrolled.encounter
         return pb.EnrollResponse(

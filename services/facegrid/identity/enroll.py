@@ -19,6 +19,7 @@ from facegrid.domain.errors import (
 )
 from facegrid.domain.faces import FaceSelection
 from facegrid.domain.galleries import Encounter, Gallery, Sample, Subject
+from facegrid.domain.labels import NO_LABELS, Labels, check_labels
 from facegrid.domain.names import check_name
 from facegrid.domain.quality import check_quality
 from facegrid.domain.templates import SentTemplate
@@ -70,6 +71,7 @@ class Enroll:
         samples: Sequence[bytes | SentTemplate],
         selection: FaceSelection,
         detection: DetectionOptions = SERVER_DEFAULT,
+        labels: Labels = NO_LABELS,
     ) -> Enrolled:
         """Store one encounter; it is durable and searched when this returns.
 
@@ -77,55 +79,64 @@ class Enroll:
         """
         if subject_id:
             check_name(subject_id, "subject_id")
+        check_labels(labels)
         gallery, pack = await self._galleries.get_with_pack(gallery_name)
         selection = one_face_only(selection)
         extractions = await self._extract.from_sources(samples, pack, selection, "samples", detection)
         await self._projection.ready(gallery, call.deadline)
         subject_id = subject_id or _keyed_hash(gallery, "subject", call)
-        return await asyncio.shield(self._commit(call, gallery, subject_id, mode, extractions))
+        enrolment = _Enrolment(subject_id, mode, extractions, labels)
+        return await asyncio.shield(self._commit(call, gallery, enrolment))
 
-    async def _commit(
-        self, call: Call, gallery: Gallery, subject_id: str, mode: EnrollMode, extractions: list[Extraction]
-    ) -> Enrolled:
+    async def _commit(self, call: Call, gallery: Gallery, enrolment: "_Enrolment") -> Enrolled:
         try:
-            return await self._write(call, gallery, subject_id, mode, extractions)
+            return await self._write(call, gallery, enrolment)
         except (FacegridError, ConfigurationError):
             if not self._projection.is_dropped(gallery):
                 raise
         await self._galleries.erase_remains(gallery)
         raise GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
 
-    async def _write(
-        self, call: Call, gallery: Gallery, subject_id: str, mode: EnrollMode, extractions: list[Extraction]
-    ) -> Enrolled:
-        encounter_id = _keyed_hash(gallery, "encounter", call)
+    async def _write(self, call: Call, gallery: Gallery, enrolment: "_Enrolment") -> Enrolled:
+        encounter_id, subject_id = _keyed_hash(gallery, "encounter", call), enrolment.subject_id
         async with self._locks.hold(gallery, subject_id):
             claim = await self._records.find_claim(gallery, encounter_id, call)
             subject = await self._records.subject(gallery, subject_id)
             encounter = _find(subject, encounter_id)
             if encounter is None:
-                _check_mode(claim, mode, subject, subject_id)
-                _check_samples(gallery, extractions)
+                _check_mode(claim, enrolment.mode, subject, subject_id)
+                _check_samples(gallery, enrolment.extractions)
                 await self._records.claim(gallery, subject_id, encounter_id, call)
-                replaced = subject.encounters if subject and mode is EnrollMode.REPLACE else ()
+                replaced = subject.encounters if subject and enrolment.mode is EnrollMode.REPLACE else ()
                 encounter = Encounter(
                     encounter_id=encounter_id,
                     subject_id=subject_id,
-                    samples=tuple(_sample(extraction, gallery) for extraction in extractions),
+                    samples=tuple(_sample(extraction, gallery) for extraction in enrolment.extractions),
                     created=datetime.now(UTC),
                     revision=self._projection.next_revision(gallery),
                     request_id=call.request_id,
                     actor=call.end_user,
                     replaces=tuple(encounter.encounter_id for encounter in replaced),
+                    labels=enrolment.labels,
                 )
                 await self._records.commit(
                     gallery,
                     encounter,
-                    [one.photograph if gallery.keep_photographs else None for one in extractions],
+                    [one.photograph if gallery.keep_photographs else None for one in enrolment.extractions],
                 )
             await self._projection.add(gallery, encounter)
             await self._records.erase(gallery, subject_id, encounter.replaces)
             return Enrolled(gallery, encounter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Enrolment:
+    """What is to be stored, and how."""
+
+    subject_id: str
+    mode: EnrollMode
+    extractions: list[Extraction]
+    labels: Labels
 
 
 def _keyed_hash(gallery: Gallery, kind: str, call: Call) -> str:

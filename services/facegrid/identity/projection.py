@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from facegrid.domain.errors import GalleryNotFound, IndexLoading, RevisionNotReached
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import Encounter, Gallery, index_rows
+from facegrid.domain.labels import Status
 from facegrid.domain.matching import Hit, best_per_subject, is_settled
 from facegrid.domain.revisions import next_revision
 from facegrid.identity.ports import Index, Records
@@ -99,14 +100,14 @@ class Projection:
     async def add(self, gallery: Gallery, encounter: Encounter) -> None:
         """Show an encounter and, in the same step, no longer those that it replaces."""
         state = self._state(gallery)
-        if encounter.encounter_id not in state.shown:
+        if encounter.encounter_id not in state.shown and encounter.labels.status is Status.ACTIVE:
             await self._show(state, gallery, encounter)
         await self.remove(gallery, encounter.replaces, encounter.revision)
 
     async def _show(self, state: _State, gallery: Gallery, encounter: Encounter) -> None:
         if encounter.replaces:
             state.hidden.add(encounter.encounter_id)
-        await self._index.add(gallery.gallery_id, index_rows([encounter]))
+        await self._index.add(gallery.gallery_id, index_rows([encounter], gallery.dimension))
         if encounter.replaces:
             state.hidden.discard(encounter.encounter_id)
             state.swaps += 1

@@ -58,6 +58,27 @@ class EnrollRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _types_pb2.Value: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _types_pb2.Value | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CONTEXT_FIELD_NUMBER: _builtins.int
     GALLERY_FIELD_NUMBER: _builtins.int
     SUBJECT_ID_FIELD_NUMBER: _builtins.int
@@ -65,6 +86,9 @@ class EnrollRequest(_message.Message):
     SAMPLES_FIELD_NUMBER: _builtins.int
     FACES_FIELD_NUMBER: _builtins.int
     DETECTION_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    SUB_GALLERIES_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     """gallery is its name."""
     subject_id: _builtins.str
@@ -73,6 +97,8 @@ class EnrollRequest(_message.Message):
     """mode says what to do with a subject that is there."""
     faces: _types_pb2.FaceSelection.ValueType
     """faces is EXACTLY_ONE or LARGEST, for each photograph."""
+    status: _types_pb2.Status.ValueType
+    """status of the encounter; ACTIVE where unspecified."""
     @_builtins.property
     def context(self) -> _types_pb2.RequestContext:
         """context may be left out; with a request_id the call can be retried safely."""
@@ -85,6 +111,14 @@ class EnrollRequest(_message.Message):
     def detection(self) -> _types_pb2.DetectionOptions:
         """detection says how faces are searched for."""
 
+    @_builtins.property
+    def metadata(self) -> _containers.MessageMap[_builtins.str, _types_pb2.Value]:
+        """metadata of the encounter, 64 entries at most; its keys follow the rule of names."""
+
+    @_builtins.property
+    def sub_galleries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """sub_galleries that the encounter belongs to, 32 at most; they follow the rule of names."""
+
     def __init__(
         self,
         *,
@@ -95,10 +129,13 @@ class EnrollRequest(_message.Message):
         samples: _abc.Iterable[_types_pb2.Sample] | None = ...,
         faces: _types_pb2.FaceSelection.ValueType = ...,
         detection: _types_pb2.DetectionOptions | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _types_pb2.Value] | None = ...,
+        sub_galleries: _abc.Iterable[_builtins.str] | None = ...,
+        status: _types_pb2.Status.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection", "faces", b"faces", "gallery", b"gallery", "mode", b"mode", "samples", b"samples", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection", "faces", b"faces", "gallery", b"gallery", "metadata", b"metadata", "mode", b"mode", "samples", b"samples", "status", b"status", "sub_galleries", b"sub_galleries", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -192,6 +192,30 @@ ATTRIBUTE_MASK: Attribute.ValueType  # 6
 """Whether a mask covers the face."""
 Global___Attribute: _TypeAlias = Attribute  # noqa: Y015
 
+class _Status:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Status.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STATUS_UNSPECIFIED: _Status.ValueType  # 0
+    """Means ACTIVE."""
+    STATUS_ACTIVE: _Status.ValueType  # 1
+    """Searches find it."""
+    STATUS_INACTIVE: _Status.ValueType  # 2
+    """Searches and verifications pass it over."""
+
+class Status(_Status, metaclass=_StatusEnumTypeWrapper):
+    """Status says whether searches find something; what is inactive is kept."""
+
+STATUS_UNSPECIFIED: Status.ValueType  # 0
+"""Means ACTIVE."""
+STATUS_ACTIVE: Status.ValueType  # 1
+"""Searches find it."""
+STATUS_INACTIVE: Status.ValueType  # 2
+"""Searches and verifications pass it over."""
+Global___Status: _TypeAlias = Status  # noqa: Y015
+
 @_typing.final
 class RequestContext(_message.Message):
     """RequestContext travels with every request. All of it is optional."""
@@ -731,16 +755,78 @@ class StoredSample(_message.Message):
 Global___StoredSample: _TypeAlias = StoredSample  # noqa: Y015
 
 @_typing.final
+class Value(_message.Message):
+    """Value is one value of metadata."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    INTEGER_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    FLAG_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """text of at most 1,024 printable characters."""
+    integer: _builtins.int
+    """integer of 64 bits."""
+    number: _builtins.float
+    """number that is finite."""
+    flag: _builtins.bool
+    """flag is true or false."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        integer: _builtins.int = ...,
+        number: _builtins.float = ...,
+        flag: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["flag", b"flag", "integer", b"integer", "kind", b"kind", "number", b"number", "text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flag", b"flag", "integer", b"integer", "kind", b"kind", "number", b"number", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["text", "integer", "number", "flag"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___Value: _TypeAlias = Value  # noqa: Y015
+
+@_typing.final
 class Encounter(_message.Message):
     """Encounter is what one enrolment stored of a subject."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___Value: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___Value | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ENCOUNTER_ID_FIELD_NUMBER: _builtins.int
     SAMPLES_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    SUB_GALLERIES_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     encounter_id: _builtins.str
     """encounter_id is made by the server, from the request id where there was one."""
+    status: Global___Status.ValueType
+    """status of the encounter."""
     @_builtins.property
     def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredSample]:
         """samples has at least one entry."""
@@ -749,16 +835,27 @@ class Encounter(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """create_time is when it was enrolled."""
 
+    @_builtins.property
+    def metadata(self) -> _containers.MessageMap[_builtins.str, Global___Value]:
+        """metadata are the caller's own words on it, which searches may filter by."""
+
+    @_builtins.property
+    def sub_galleries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """sub_galleries are the parts of the gallery that it belongs to."""
+
     def __init__(
         self,
         *,
         encounter_id: _builtins.str = ...,
         samples: _abc.Iterable[Global___StoredSample] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        metadata: _abc.Mapping[_builtins.str, Global___Value] | None = ...,
+        sub_galleries: _abc.Iterable[_builtins.str] | None = ...,
+        status: Global___Status.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "encounter_id", b"encounter_id", "samples", b"samples"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "encounter_id", b"encounter_id", "metadata", b"metadata", "samples", b"samples", "status", b"status", "sub_galleries", b"sub_galleries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

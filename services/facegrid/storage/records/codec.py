@@ -10,6 +10,7 @@ import numpy as np
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.faces import Box, DetectedFace, Floats, QualityMeasure
 from facegrid.domain.galleries import Encounter, Gallery, Sample
+from facegrid.domain.labels import NO_LABELS, Labels, Status
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
 from facegrid.domain.quality import QualityRule
 from facegrid.domain.templates import Template
@@ -60,7 +61,7 @@ def encounter_form(encounter: Encounter) -> dict[str, Any]:
     return {
         "encounter_id": encounter.encounter_id,
         "subject_id": encounter.subject_id,
-        "status": "active",
+        "labels": labels_form(encounter.labels),
         "samples": [_sample_form(sample) for sample in encounter.samples],
         "created": encounter.created.isoformat(),
         "revision": encounter.revision,
@@ -81,6 +82,7 @@ def parse_encounter(form: Form, version: str) -> Encounter:
         request_id=form["request_id"],
         actor=form["actor"],
         replaces=tuple(form["replaces"]),
+        labels=parse_labels(form["labels"]),
     )
 
 
@@ -97,7 +99,6 @@ def subject_form(first: Encounter) -> dict[str, Any]:
     """Return the form of a subject whose first encounter this is."""
     return {
         "subject_id": first.subject_id,
-        "status": "active",
         "created": first.created.isoformat(),
         "request_id": first.request_id,
         "actor": first.actor,
@@ -107,6 +108,21 @@ def subject_form(first: Encounter) -> dict[str, Any]:
 def parse_subject(form: Form) -> tuple[str, datetime]:
     """Return a subject's id and the time at which it was made."""
     return form["subject_id"], datetime.fromisoformat(form["created"])
+
+
+def labels_form(labels: Labels) -> dict[str, Any]:
+    """Return the form of labels."""
+    return {
+        "metadata": dict(labels.metadata),
+        "sub_galleries": list(labels.sub_galleries),
+        "status": labels.status.value,
+    }
+
+
+def parse_labels(form: Form) -> Labels:
+    """Return the labels of a form; those that say nothing are all one object."""
+    labels = Labels(form["metadata"], tuple(form["sub_galleries"]), Status(form["status"]))
+    return NO_LABELS if labels == NO_LABELS else labels
 
 
 def _threshold_form(threshold: Threshold) -> dict[str, Any]:

@@ -13,6 +13,7 @@ SCHEMA = pa.schema(
         pa.field("sid", pa.binary(16)),  # null where nothing is left but the memory of a deletion
         pa.field("subject_id", pa.string()),
         pa.field("revision", pa.int64()),
+        pa.field("labels", pa.string()),  # JSON, null where they say nothing
         pa.field("record", pa.binary(), nullable=False),
         pa.field("vectors", pa.large_binary()),  # little-endian float32, sample after sample
     ]

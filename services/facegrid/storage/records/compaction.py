@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from facegrid.domain.galleries import Encounter, Tombstone
+from facegrid.domain.labels import NO_LABELS
 from facegrid.storage.objects.forms import Form, decode, read, to_json
 from facegrid.storage.objects.store import ObjectStore
-from facegrid.storage.records.codec import encounter_form
+from facegrid.storage.records.codec import encounter_form, labels_form
 from facegrid.storage.records.columns import boolean, columns_of
 from facegrid.storage.records.layout import GalleryLayout, encounter_prefix
 from facegrid.storage.records.segment import SEGMENT_BYTES, Segment
@@ -133,6 +134,7 @@ def encounter_row(layout: GalleryLayout, encounter: Encounter, head: Form, claim
         "sid": bytes.fromhex(layout.sid(encounter.subject_id)),
         "subject_id": encounter.subject_id,
         "revision": encounter.revision,
+        "labels": None if encounter.labels is NO_LABELS else to_json(labels_form(encounter.labels)).decode(),
         "vectors": b"".join(sample.template.to_bytes() for sample in encounter.samples),
     }
 

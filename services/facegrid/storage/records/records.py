@@ -161,7 +161,7 @@ class StoredRecords:
         """
         subjects = await self._of(gallery)
         async for loaded in self._loose(subjects):
-            yield index_rows(loaded), max(encounter.revision for encounter in loaded)
+            yield index_rows(loaded, gallery.dimension), max(encounter.revision for encounter in loaded)
         for segment in subjects.segments.view.segments:
             yield await self._run(segment.index_rows, gallery.dimension)
         subjects.loaded = True

@@ -20,7 +20,10 @@ import pyarrow.parquet as pq
 
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import IndexRows
+from facegrid.domain.labels import NO_LABELS, Labels, Status
+from facegrid.storage.objects.forms import decode
 from facegrid.storage.objects.store import ObjectStore, UnreadableObject
+from facegrid.storage.records.codec import parse_labels
 from facegrid.storage.records.columns import SCHEMA, boolean, columns_of, lengths
 from facegrid.storage.records.manifests import SegmentFile
 
@@ -29,6 +32,7 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 _GROUP_BYTES = 2 * 1024 * 1024  # read for one subject: some milliseconds
 _ID = "S16"
 _PLAIN, _PLACES = ["id", "sid", "revision"], ["id", "sid"]
+_TEXTS = {"subject_id", "labels", "record"}
 
 
 def write_segments(store: ObjectStore, key: Callable[[], str], rows: pa.Table) -> list[SegmentFile]:
@@ -48,7 +52,9 @@ def _write(store: ObjectStore, key: str, rows: pa.Table) -> SegmentFile:
         rows.replace_schema_metadata({"schema_version": _SCHEMA_VERSION}),
         sink,
         row_group_size=max(1, _GROUP_BYTES * len(rows) // max(rows.nbytes, 1)),
-        compression={name: "zstd" if name in {"record", "subject_id"} else "none" for name in SCHEMA.names},
+        compression={
+            name: "zstd" if name in {"record", "subject_id", "labels"} else "none" for name in SCHEMA.names
+        },
         use_dictionary=False,
         write_statistics=_PLAIN,
         write_page_checksum=True,
@@ -145,8 +151,17 @@ class Segment:
         return rows.filter(boolean(~self.hidden)) if self.hidden.any() else rows
 
     def index_rows(self, dimension: int) -> tuple[IndexRows, int]:
-        """Return the templates of all encounters that are not hidden, and the latest revision of these."""
-        rows = self.rows(["id", "subject_id", "revision", "vectors"]).combine_chunks()
+        """Return the templates of all active encounters that are not hidden.
+
+        Beside them stands the latest revision of an encounter that is not hidden.
+        """
+        rows = self.rows(["id", "subject_id", "revision", "labels", "vectors"])
+        latest = pc.max(rows["revision"]).as_py() or 0
+        texts = rows["labels"].to_pylist()
+        known = {text: self._labels(text) for text in set(texts)}
+        active = np.array([known[text].status is Status.ACTIVE for text in texts], bool)
+        rows = rows.filter(boolean(active)).combine_chunks()
+        labels = [known[text] for text in rows["labels"].to_pylist()]
         counts, rest = np.divmod(lengths(rows["vectors"]), 4 * dimension)
         self._check(rows["vectors"].null_count == 0 and not rest.any())
         owners, firsts = np.repeat(np.arange(len(rows)), counts), np.cumsum(counts) - counts
@@ -157,8 +172,12 @@ class Segment:
             [ids[start : start + 32] for start in range(0, len(ids), 32)],
             (np.arange(len(owners)) - firsts[owners]).tolist(),
             _floats(rows["vectors"]).reshape(-1, dimension),
+            [labels[owner] for owner in owners.tolist()],
         )
-        return columns, pc.max(rows["revision"]).as_py() or 0
+        return columns, latest
+
+    def _labels(self, text: str | None) -> Labels:
+        return NO_LABELS if text is None else decode(self.file.key, text.encode(), parse_labels)
 
     def _group(self, number: int, columns: list[str]) -> pa.Table:
         chunks = [self._metadata.row_group(number).column(SCHEMA.get_field_index(name)) for name in columns]
