@@ -6,6 +6,7 @@ import typer
 
 from facegrid import __version__
 from facegrid.cli.analyze import analyze
+from facegrid.cli.bulk import bulk_app
 from facegrid.cli.enroll import enroll
 from facegrid.cli.galleries import gallery_app, subject_app
 from facegrid.cli.models import models_app
@@ -34,4 +35,5 @@ for command in (enroll, identify, verify, detect, analyze, serve):
     app.command()(command)
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(subject_app, name="subject")
+app.add_typer(bulk_app, name="bulk")
 app.add_typer(models_app, name="models")

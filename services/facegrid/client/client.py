@@ -1,14 +1,16 @@
 """A client of one server: plain arguments in, the API's messages out, `CallFailed` for a failure."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 from uuid import uuid4
 
 import grpc
 
+from facegrid.client.bulk import BulkCalls
 from facegrid.client.errors import call_failed
+from facegrid.client.labels import Value, to_value
 from facegrid.v1 import face_service_pb2 as face_pb
 from facegrid.v1 import gallery_service_pb2 as gallery_pb
 from facegrid.v1 import identity_service_pb2 as identity_pb
@@ -54,6 +56,7 @@ class Client:
         self._faces = FaceServiceStub(self._channel)
         self._galleries = GalleryServiceStub(self._channel)
         self._identities = IdentityServiceStub(self._channel)
+        self.bulk = BulkCalls(self._channel, target)
 
     def __enter__(self) -> Self:
         """Return the client, which closes at the end of the block."""
@@ -70,7 +73,7 @@ class Client:
         self._channel.close()
 
     def _call(self, method: Callable[..., _Answer], request: Any) -> _Answer:
-        request.context.request_id = uuid4().hex
+        request.context.request_id = request.context.request_id or uuid4().hex
         try:
             return method(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
@@ -210,15 +213,26 @@ class Client:
         mode: identity_pb.EnrollMode.ValueType = identity_pb.ENROLL_MODE_CREATE,
         faces: pb.FaceSelection.ValueType = pb.FACE_SELECTION_EXACTLY_ONE,
         detection: pb.DetectionOptions | None = None,
+        metadata: Mapping[str, Value] | None = None,
+        sub_galleries: Sequence[str] = (),
+        status: pb.Status.ValueType = pb.STATUS_UNSPECIFIED,
+        request_id: str = "",
     ) -> identity_pb.EnrollResponse:
-        """Store one encounter of a subject, made of all the photographs or of none."""
+        """Store one encounter of a subject, made of all the photographs or of none.
+
+        With the `request_id` of an earlier call it is that call, made again.
+        """
         request = identity_pb.EnrollRequest(
+            context=pb.RequestContext(request_id=request_id),
             gallery=gallery,
             subject_id=subject_id,
             mode=mode,
             samples=[pb.Sample(photograph=photograph) for photograph in photographs],
             faces=faces,
             detection=detection,
+            metadata={name: to_value(value) for name, value in (metadata or {}).items()},
+            sub_galleries=sub_galleries,
+            status=status,
         )
         return self._call(self._identities.Enroll, request)
 

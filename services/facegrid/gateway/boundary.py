@@ -3,8 +3,9 @@
 import errno
 import time
 import traceback
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias, cast
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import grpc
@@ -26,7 +27,9 @@ _FRAMES_LOGGED = 4
 _LONGEST_ID = 128
 
 _MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
-_Handler = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Handler = Callable[[Any, _Context], Awaitable[Any]]
+_StreamHandler = Callable[[Any, _Context], AsyncIterator[Any]]
 
 
 class Boundary(grpc.aio.ServerInterceptor):
@@ -47,42 +50,91 @@ class Boundary(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or not handler_call_details.method.startswith(_SERVICES):
             return handler
-        return grpc.unary_unary_rpc_method_handler(
-            self._wrap(cast("_Handler", handler.unary_unary), handler_call_details.method.rpartition("/")[2]),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        name = handler_call_details.method.rpartition("/")[2]
+        coders = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if not handler.response_streaming:
+            return grpc.unary_unary_rpc_method_handler(self._wrap(handler.unary_unary, name), **coders)
+        if not handler.request_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                self._wrap_stream(handler.unary_stream, name), **coders
+            )
+        return grpc.stream_stream_rpc_method_handler(self._wrap_both(handler, name), **coders)
 
-    def _wrap(self, handler: _Handler, method: str) -> _Handler:
-        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            request.context.request_id = request.context.request_id or uuid4().hex
-            start, outcome = time.perf_counter(), {"code": "CANCELLED"}
-            self._calls += 1
-            try:
-                self._check_limits(request)
-                answer = await handler(request, context)
-                outcome = {"code": "OK"}
-            except FacegridError as error:
-                outcome = {"code": status_code(error).name, "reason": error.reason} | _cause(error)
-                status = rich_status(error)
-            except ConfigurationError as error:
-                outcome = {"code": "FAILED_PRECONDITION", "reason": "MISCONFIGURED", "cause": str(error)}
-                status = misconfigured_status(request.context.request_id)
-            except Exception as error:  # noqa: BLE001  # the boundary is where a fault ends
-                outcome = {"code": "INTERNAL", "error": type(error).__name__, "where": _where(error)}
-                status = internal_status(request.context.request_id)
-            else:
-                return answer
-            finally:
-                self._calls -= 1
-                self._log_call(method, request, outcome, start)
-            return await context.abort_with_status(rpc_status.to_status(status))
+    def _wrap(self, handler: Any, method: str) -> _Handler:
+        async def call(request: Any, context: _Context) -> Any:
+            async with self._entered(method, request, context):
+                return await handler(request, context)
 
         return call
+
+    def _wrap_stream(self, handler: Any, method: str) -> _StreamHandler:
+        async def call(request: Any, context: _Context) -> AsyncIterator[Any]:
+            async with (
+                self._entered(method, request, context),
+                aclosing(handler(request, context)) as answers,
+            ):
+                async for answer in answers:
+                    yield answer
+
+        return call
+
+    def _wrap_both(self, handler: Any, method: str) -> _StreamHandler:
+        """Wrap a method that takes several messages; the first, an empty one if need be, has the context."""
+
+        async def call(requests: AsyncIterator[Any], context: _Context) -> AsyncIterator[Any]:
+            others = aiter(requests)
+            first = await anext(others, None) or handler.request_deserializer(b"")
+
+            async def checked() -> AsyncIterator[Any]:
+                yield first
+                async for request in others:
+                    self._check_size(request)
+                    yield request
+
+            async with (
+                self._entered(method, first, context),
+                aclosing(handler.stream_stream(checked(), context)) as answers,
+            ):
+                async for answer in answers:
+                    yield answer
+
+        return call
+
+    @asynccontextmanager
+    async def _entered(self, method: str, request: Any, context: _Context) -> AsyncIterator[None]:
+        """Count and log a call, and answer an error with its status."""
+        request.context.request_id = request.context.request_id or uuid4().hex
+        start, outcome = time.perf_counter(), {"code": "CANCELLED"}
+        self._calls += 1
+        try:
+            self._check_limits(request)
+            yield
+            outcome = {"code": "OK"}
+        except FacegridError as error:
+            outcome = {"code": status_code(error).name, "reason": error.reason} | _cause(error)
+            status = rich_status(error)
+        except ConfigurationError as error:
+            outcome = {"code": "FAILED_PRECONDITION", "reason": "MISCONFIGURED", "cause": str(error)}
+            status = misconfigured_status(request.context.request_id)
+        except Exception as error:  # noqa: BLE001  # the boundary is where a fault ends
+            outcome = {"code": "INTERNAL", "error": type(error).__name__, "where": _where(error)}
+            status = internal_status(request.context.request_id)
+        else:
+            return
+        finally:
+            self._calls -= 1
+            self._log_call(method, request, outcome, start)
+        await context.abort_with_status(rpc_status.to_status(status))
 
     def _check_limits(self, request: Any) -> None:
         if self._calls > self._max_calls:
             raise Overloaded(f"{self._max_calls} calls are under way; retry after a moment")
+        self._check_size(request)
+
+    def _check_size(self, request: Any) -> None:
         size = request.ByteSize()
         if size > self._max_message_bytes:
             raise MessageTooLarge(

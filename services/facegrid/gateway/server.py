@@ -8,10 +8,13 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from facegrid.gateway.boundary import Boundary
+from facegrid.gateway.bulk_servicer import BulkServicer
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.v1 import (
+    bulk_service_pb2,
+    bulk_service_pb2_grpc,
     face_service_pb2,
     face_service_pb2_grpc,
     gallery_service_pb2,
@@ -26,6 +29,7 @@ _SERVICES = tuple(
         (face_service_pb2, "FaceService"),
         (gallery_service_pb2, "GalleryService"),
         (identity_service_pb2, "IdentityService"),
+        (bulk_service_pb2, "BulkService"),
     )
 )
 NEED_A_STORE = _SERVICES[1:]
@@ -38,6 +42,7 @@ class Servicers:
     face: FaceServicer
     gallery: GalleryServicer
     identity: IdentityServicer
+    bulk: BulkServicer
 
 
 class GatewayServer:
@@ -57,6 +62,7 @@ class GatewayServer:
         face_service_pb2_grpc.add_FaceServiceServicer_to_server(servicers.face, self._server)
         gallery_service_pb2_grpc.add_GalleryServiceServicer_to_server(servicers.gallery, self._server)
         identity_service_pb2_grpc.add_IdentityServiceServicer_to_server(servicers.identity, self._server)
+        bulk_service_pb2_grpc.add_BulkServiceServicer_to_server(servicers.bulk, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(

@@ -4,12 +4,12 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from facegrid.domain.errors import GalleryNotFound, IndexLoading, RevisionNotReached
 from facegrid.domain.faces import Floats
-from facegrid.domain.galleries import Encounter, Gallery, index_rows
+from facegrid.domain.galleries import Encounter, Gallery, IndexRows, index_rows
 from facegrid.domain.labels import Status
 from facegrid.domain.matching import Hit, best_per_subject, is_settled
 from facegrid.domain.revisions import next_revision
@@ -19,12 +19,14 @@ _LONGEST_WAIT_S = 10.0
 _ANSWER_MARGIN = 0.9
 _HIDDEN_FOR_S = 60.0
 _OVERFETCH = 4
+_ROWS_A_STEP = 4096
 
 
 @dataclass(slots=True)
 class _State:
     """One gallery's index. `hidden` encounters may be in the index and are not to be seen.
 
+    `leaving` are sets that note what is removed while rows are added to the index.
     `shown` has the subject of each encounter that is in the index, `subjects` the number of these by subject.
     """
 
@@ -33,6 +35,7 @@ class _State:
     given: int = 0
     swaps: int = 0
     hidden: set[str] = field(default_factory=set)
+    leaving: list[set[str]] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)
     subjects: Counter[str] = field(default_factory=Counter)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -113,6 +116,35 @@ class Projection:
             state.swaps += 1
         _note(state, {encounter.encounter_id: encounter.subject_id})
 
+    async def add_rows(self, gallery: Gallery, batches: AsyncIterator[IndexRows]) -> AsyncIterator[int]:
+        """Show rows of durable encounters; yields the number of rows after each step."""
+        state, gone = self._state(gallery), set[str]()
+        state.leaving.append(gone)
+        try:
+            async for batch in batches:
+                for start in range(0, len(batch), _ROWS_A_STEP):
+                    part = batch.part(slice(start, start + _ROWS_A_STEP))
+                    await self._show_rows(state, gallery, part, gone)
+                    yield len(part)
+        finally:
+            state.leaving.remove(gone)
+
+    async def _show_rows(self, state: _State, gallery: Gallery, rows: IndexRows, gone: set[str]) -> None:
+        ids = rows.encounter_ids
+        fresh = [row for row, one in enumerate(ids) if one not in state.shown and one not in gone]
+        await self._index.add(gallery.gallery_id, rows if len(fresh) == len(ids) else rows.take(fresh))
+        if late := gone.intersection(ids):
+            await self._index.remove(gallery.gallery_id, sorted(late))
+        pairs = zip(ids, rows.subject_ids, strict=True)
+        _note(state, {one: subject for one, subject in pairs if one not in gone})
+
+    async def reached(self, gallery: Gallery, revision: int) -> None:
+        """Let searches be told that they see a revision."""
+        state = self._state(gallery)
+        async with state.changed:
+            state.revision = max(state.revision, revision)
+            state.changed.notify_all()
+
     async def remove(self, gallery: Gallery, encounter_ids: Sequence[str], revision: int) -> None:
         """Take encounters out of all searches from now on."""
         state = self._state(gallery)
@@ -122,9 +154,7 @@ class Projection:
             # An index may show a removed row for a moment, and a search may be under way.
             forget = state.hidden.difference_update
             asyncio.get_running_loop().call_later(_HIDDEN_FOR_S, forget, tuple(encounter_ids))
-        async with state.changed:
-            state.revision = max(state.revision, revision)
-            state.changed.notify_all()
+        await self.reached(gallery, revision)
 
     async def search(self, gallery: Gallery, probes: Floats, top: int) -> list[list[Hit]]:
         """Return for each probe of (N, dimension) the `top` best subjects, best first."""
@@ -183,7 +213,8 @@ def _note(state: _State, subject_of: dict[str, str]) -> None:
 
 
 def _hide(state: _State, encounter_ids: Sequence[str]) -> None:
-    state.hidden.update(encounter_ids)
+    for leaving in (state.hidden, *state.leaving):
+        leaving.update(encounter_ids)
     gone = [state.shown.pop(one) for one in encounter_ids if one in state.shown]
     for subject_id in gone:
         state.subjects[subject_id] -= 1

@@ -9,11 +9,14 @@ import structlog
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.detection import DetectionMode, DetectionOptions
 from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFound, Unavailable
+from facegrid.gateway.bulk_servicer import BulkServicer
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
+from facegrid.identity.bulk_export import ExportTemplates
+from facegrid.identity.bulk_import import ImportTemplates
 from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
 from facegrid.identity.enroll import Enroll
@@ -146,6 +149,7 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
             Verify(galleries, extract, records, projection),
             Identify(galleries, extract, projection),
         ),
+        BulkServicer(ImportTemplates(galleries, records, projection), ExportTemplates(galleries, records)),
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
     compact = Compact(galleries, records, projection, locks, settings.compact_after)

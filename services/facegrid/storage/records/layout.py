@@ -74,12 +74,12 @@ class GalleryLayout:
         """Return the key of the claim of an enrolment."""
         return f"{self.claims}{encounter_id}.json"
 
-    def deletion(self, call: Call) -> str:
-        """Return the name of the tombstone that a call writes."""
+    def request(self, call: Call) -> str:
+        """Return the name of the tombstone that a deletion writes, or under which an import is remembered."""
         return self._hash(f"{call.method}|{call.request_id}")
 
     def _hash(self, text: str) -> str:
-        return hmac.new(self.gallery.key, text.encode(), hashlib.sha256).hexdigest()[:_HASH_DIGITS]
+        return hmac.digest(self.gallery.key, text.encode(), "sha256").hex()[:_HASH_DIGITS]
 
 
 def encounter_prefix(subject: str, encounter_id: str) -> str:
@@ -90,3 +90,8 @@ def encounter_prefix(subject: str, encounter_id: str) -> str:
 def mark_key(subject: str, encounter_id: str) -> str:
     """Return the key of the object that commits an encounter."""
     return f"{encounter_prefix(subject, encounter_id)}encounter.json"
+
+
+def source_key(subject: str, encounter_id: str, sample: int) -> str:
+    """Return the key of a sample's photograph."""
+    return f"{encounter_prefix(subject, encounter_id)}{sample}/source"

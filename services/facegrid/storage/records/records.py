@@ -3,24 +3,22 @@
 import asyncio
 import errno
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import StorageFull, StoreUnavailable
 from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, index_rows
-from facegrid.identity.ports import Claim, Hold
+from facegrid.identity.ports import Claim, Hold, TemplateImport
 from facegrid.storage.objects.store import ObjectStore
+from facegrid.storage.records.export import export_page
 from facegrid.storage.records.folders import SubjectFolder
 from facegrid.storage.records.galleries import StoredGalleries
 from facegrid.storage.records.layout import NAMES
 from facegrid.storage.records.subjects import StoredSubjects
-
-if TYPE_CHECKING:
-    from facegrid.storage.records.bulk import Columns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -192,13 +190,22 @@ class StoredRecords:
         """Return the highest revision of a tombstone; 0 where there is none."""
         return (await self._of(gallery)).last_revision
 
-    async def import_templates(
-        self, gallery: Gallery, call: Call, revision: int, batches: "Iterable[Columns]"
-    ) -> None:
-        """Add an encounter of one sample for each template, all of them at once; no index learns of them."""
-        from facegrid.storage.records.bulk import write_columns  # noqa: PLC0415  # pyarrow takes long to import
+    async def begin_import(self, gallery: Gallery, call: Call, revision: int) -> TemplateImport:
+        """Begin to write encounters that come column by column; their rows state a revision."""
+        return await self._run(self._begin_import, await self._of(gallery), call, revision)
 
-        await self._run(write_columns, await self._of(gallery), call, revision, batches)
+    def _begin_import(self, subjects: StoredSubjects, call: Call, revision: int) -> TemplateImport:
+        from facegrid.storage.records.bulk import SegmentImport  # noqa: PLC0415  # pyarrow takes long to import
+
+        return SegmentImport(self._store, subjects, call, revision, self._run)
+
+    async def export_page(self, gallery: Gallery, after: str) -> tuple[list[Encounter], str]:
+        """Return encounters in the order of their subjects' hashes; the cursor is such a hash."""
+        return await self._run(export_page, await self._of(gallery), after)
+
+    async def photograph(self, gallery: Gallery, encounter: Encounter, sample: int) -> bytes | None:
+        """Return the photograph of a sample; None where it is not kept, or was removed."""
+        return await self._run((await self._of(gallery)).photograph, encounter, sample)
 
     def due(self, loose: int) -> list[Gallery]:
         """Return the loaded galleries with some number of changes that are not compacted."""

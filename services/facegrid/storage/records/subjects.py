@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from heapq import merge
@@ -24,7 +25,7 @@ from facegrid.storage.records.codec import (
 )
 from facegrid.storage.records.enrolments import EnrolmentClaims
 from facegrid.storage.records.folders import SubjectFolder, subject_folder
-from facegrid.storage.records.layout import PAST_ALL, GalleryLayout, encounter_prefix, mark_key
+from facegrid.storage.records.layout import PAST_ALL, GalleryLayout, encounter_prefix, mark_key, source_key
 from facegrid.storage.records.segments import Segments
 from facegrid.storage.records.tombstones import Tombstones
 
@@ -68,9 +69,16 @@ class StoredSubjects:
             template = _template_key(prefix, encounter.encounter_id, number, sample.template.version)
             writes.append(partial(self._store.put, template, sample.template.to_bytes()))
             if photograph is not None:
-                source = f"{encounter_prefix(prefix, encounter.encounter_id)}{number}/source"
+                source = source_key(prefix, encounter.encounter_id, number)
                 writes.append(partial(self._store.put, source, photograph))
         return writes
+
+    def photograph(self, encounter: Encounter, sample: int) -> bytes | None:
+        """Return the photograph of a sample; None where it is not kept, or was removed."""
+        prefix = self.layout.subject(encounter.subject_id)
+        with suppress(ObjectMissing):
+            return self._store.get(source_key(prefix, encounter.encounter_id, sample))
+        return None
 
     def discard(self, subject: str, encounter_id: str) -> None:
         """Remove what was written, below a subject's prefix, of an encounter that was broken off."""
