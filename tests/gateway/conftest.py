@@ -7,10 +7,13 @@ import grpc
 import pytest
 
 from api import CALL_LIMIT, MESSAGE_LIMIT, Api
+from facegrid.gateway.bulk_servicer import BulkServicer
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.server import GatewayServer, Servicers
+from facegrid.identity.bulk_export import ExportTemplates
+from facegrid.identity.bulk_import import ImportTemplates
 from facegrid.identity.compare import Compare
 from facegrid.v1.face_service_pb2_grpc import FaceServiceStub
 from facegrid.v1.gallery_service_pb2 import CreateGalleryRequest
@@ -28,6 +31,10 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         FaceServicer(house.extract, Compare(house.extract), house.analyze),
         GalleryServicer(house.galleries, house.subjects),
         IdentityServicer(house.enroll, house.verify, house.identify),
+        BulkServicer(
+            ImportTemplates(house.galleries, house.records, house.projection),
+            ExportTemplates(house.galleries, house.records),
+        ),
     )
     server = GatewayServer(servicers, MESSAGE_LIMIT, CALL_LIMIT)
     port = await server.start("127.0.0.1:0")

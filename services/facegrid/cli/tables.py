@@ -150,11 +150,11 @@ def _numbers(array: pa.Array, path: Path) -> tuple[Vectors, NDArray[np.int64]]:
         return data.view("<f4"), np.diff(offsets) // _FLOAT_BYTES
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
         raise BadFile(path, f"has type {kind}; a template is a list of numbers, or bytes", column="template")
-    numbers, sizes = array.flatten(), array.value_lengths().to_numpy(zero_copy_only=False)
+    numbers, sizes = array.flatten(), np.from_dlpack(array.value_lengths())  # to_numpy() imports pandas
     if numbers.null_count or not (pa.types.is_floating(numbers.type) or pa.types.is_integer(numbers.type)):
         raise BadFile(path, "has an entry that is no number", column="template")
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
-        return numbers.to_numpy(zero_copy_only=False).astype(np.float32, copy=False), sizes.astype(np.int64)
+        return np.from_dlpack(numbers).astype(np.float32, copy=False), sizes.astype(np.int64)
 
 
 class TableWriter:
@@ -194,12 +194,12 @@ class TableWriter:
 
     def _write_npz(self) -> None:
         table = pa.concat_tables([self._schema.empty_table(), *self._parts])
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for name in table.column_names:
             column = table[name].combine_chunks()
             if pa.types.is_fixed_size_list(column.type):
                 width = column.type.list_size
-                arrays[name] = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+                arrays[name] = np.from_dlpack(column.flatten()).reshape(-1, width)
             else:
                 arrays[name] = np.array(column.to_pylist())
         with self._partial.open("wb") as file:

@@ -120,5 +120,8 @@ def _exported(encounter: Encounter) -> pb.ExportedEncounter:
 
 def _photograph_to_proto(exported: ExportedPhotograph) -> pb.ExportedPhotograph:
     return pb.ExportedPhotograph(
-        encounter_id=exported.encounter_id, sample=exported.sample, photograph=exported.photograph
+        subject_id=exported.encounter.subject_id,
+        encounter_id=exported.encounter.encounter_id,
+        sample=exported.sample,
+        photograph=exported.photograph,
     )

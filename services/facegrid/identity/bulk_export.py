@@ -16,7 +16,7 @@ _TOKEN = re.compile(r"([0-9a-f]{32})?")
 class ExportedPhotograph:
     """The photograph of a sample of an encounter."""
 
-    encounter_id: str
+    encounter: Encounter
     sample: int
     photograph: bytes = field(repr=False)
 
@@ -45,7 +45,7 @@ class ExportTemplates:
                     kept = sample.photograph_kept
                     photograph = await self._records.photograph(gallery, encounter, number) if kept else None
                     if photograph is not None:
-                        yield ExportedPhotograph(encounter.encounter_id, number, photograph)
+                        yield ExportedPhotograph(encounter, number, photograph)
             yield token
             more = bool(token)
 

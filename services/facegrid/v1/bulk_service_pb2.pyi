@@ -290,11 +290,14 @@ class ExportedPhotograph(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
     ENCOUNTER_ID_FIELD_NUMBER: _builtins.int
     SAMPLE_FIELD_NUMBER: _builtins.int
     PHOTOGRAPH_FIELD_NUMBER: _builtins.int
+    subject_id: _builtins.str
+    """subject_id of its subject."""
     encounter_id: _builtins.str
-    """encounter_id of the encounter."""
+    """encounter_id of its encounter."""
     sample: _builtins.int
     """sample is its place in the encounter, from 0."""
     photograph: _builtins.bytes
@@ -302,13 +305,14 @@ class ExportedPhotograph(_message.Message):
     def __init__(
         self,
         *,
+        subject_id: _builtins.str = ...,
         encounter_id: _builtins.str = ...,
         sample: _builtins.int = ...,
         photograph: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encounter_id", b"encounter_id", "photograph", b"photograph", "sample", b"sample"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encounter_id", b"encounter_id", "photograph", b"photograph", "sample", b"sample", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,13 +1,15 @@
 """Templates that exist already, written as segments: all of them become visible in one step, or none does."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
 
 from facegrid.domain.calls import Call
 from facegrid.domain.columns import TemplateColumns
-from facegrid.domain.errors import StoreUnavailable
+from facegrid.domain.errors import FacegridError, StoreUnavailable
 from facegrid.domain.galleries import IndexRows
 from facegrid.storage.objects.forms import to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore
@@ -18,7 +20,7 @@ from facegrid.storage.records.manifests import SegmentFile
 from facegrid.storage.records.segment import SEGMENT_BYTES
 from facegrid.storage.records.subjects import StoredSubjects
 
-Run = Callable[..., Awaitable[Any]]
+Run = Callable[..., Coroutine[Any, Any, Any]]
 _MANIFESTS_MEANWHILE = 64
 
 
@@ -39,21 +41,29 @@ class SegmentImport:
         self._last = self._segments.view.manifest.number + _MANIFESTS_MEANWHILE
         self._waiting: list[pa.Table] = []
         self._files: list[SegmentFile] = []
+        self._writing: asyncio.Future[None] | None = None
         self._offered = False
 
     async def add(self, columns: TemplateColumns) -> None:
-        """Write encounters, or keep them until they fill a segment."""
-        await self._run(self._add, columns)
+        """Keep encounters until they fill a segment, which is written while the next ones come."""
+        self._waiting.append(await self._run(self._rows.table, columns))
+        if sum(table.nbytes for table in self._waiting) >= SEGMENT_BYTES:
+            await self._written()
+            self._writing = asyncio.ensure_future(self._run(self._write, self._waiting))
+            self._waiting = []
 
     async def publish(self, call: Call, revision: int) -> int:
         """Let all count, in one step, and return the revision that shows them: an earlier one of a retry.
 
         Raises RequestIdReused, and StoreUnavailable where too many compactions came meanwhile.
         """
+        await self._written()
         return int(await self._run(self._publish, call, revision))
 
     async def discard(self) -> None:
         """Remove what was written and cannot count."""
+        with suppress(FacegridError):
+            await self._written()
         await self._run(self._discard)
 
     async def rows(self) -> AsyncIterator[IndexRows]:
@@ -70,19 +80,17 @@ class SegmentImport:
             else:
                 return
 
-    def _add(self, columns: TemplateColumns) -> None:
-        self._waiting.append(self._rows.table(columns))
-        if sum(table.nbytes for table in self._waiting) >= SEGMENT_BYTES:
-            self._write()
+    async def _written(self) -> None:
+        if self._writing:
+            await asyncio.shield(self._writing)
 
-    def _write(self) -> None:
-        self._files += self._segments.write(pa.concat_tables(self._waiting), self._last)
-        self._waiting.clear()
+    def _write(self, tables: Sequence[pa.Table]) -> None:
+        self._files += self._segments.write(pa.concat_tables(tables), self._last)
 
     def _publish(self, call: Call, revision: int) -> int:
         form = {"import": {"fingerprint": call.fingerprint, "revision": revision}}
-        self._waiting.append(columns_of([{"id": bytes.fromhex(self._rows.name), "record": to_json(form)}]))
-        self._write()
+        memory = columns_of([{"id": bytes.fromhex(self._rows.name), "record": to_json(form)}])
+        self._write([*self._waiting, memory])
         with self._segments.writing:
             while (published := self._published(call)) is None:
                 view = self._segments.view

@@ -40,7 +40,8 @@ class ImportRows:
         """Return the rows of encounters, an encounter each."""
         count = len(columns.subject_ids)
         ids = self._ids(count)
-        labels = {id(one): _labels_text(one) for one in columns.labels}
+        distinct = {id(one): one for one in columns.labels}
+        labels = {key: _labels_text(one) for key, one in distinct.items()}
         values: dict[str, Any] = {
             "id": [ids[start : start + 16] for start in range(0, 16 * count, 16)],
             "sid": [bytes.fromhex(self._layout.sid(one)) for one in columns.subject_ids],
