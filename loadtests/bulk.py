@@ -165,7 +165,7 @@ def _wait(address: str) -> None:
         for _ in range(60):
             try:
                 list(client.list_galleries())
-            except Exception:  # noqa: BLE001, PERF203  # it is not there yet
+            except Exception:  # noqa: BLE001  # it is not there yet
                 time.sleep(1)
             else:
                 return

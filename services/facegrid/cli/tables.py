@@ -100,6 +100,9 @@ def whole_encounters(parts: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """Yield parts of a table again, cut so that no encounter of several rows is."""
     held: pa.Table | None = None
     for part in parts:
+        if "encounter" not in part.column_names:
+            yield part
+            continue
         table = part if held is None else pa.concat_tables([held, part])
         last = int(np.flatnonzero(encounter_begins(table))[-1])
         held = table.slice(last)
