@@ -1,9 +1,9 @@
 """`facegrid bulk import` of N templates beside what a user would write instead, in turn.
 
-Run `python loadtests/bulk.py [N]`, with `--milvus URI` for a server of Milvus. The import is the command as it
-is run, from its start to its end: durable and searchable, in one process or, with Milvus, into its collection.
-Beside it a loop reads the same file, adds it to faiss' flat index and saves it with numpy; or upserts its rows
-into a collection of its own. While a server takes the import, Identify by template is timed as well.
+Run `python loadtests/bulk.py [N]`, with `--milvus URI` for a server of Milvus. The import is the command as
+it is run, from its start to its end: durable and searchable, in one process or, with Milvus, into its
+collection. Beside it a loop reads the same file, adds it to faiss' flat index and saves it with numpy; or
+upserts its rows into a collection of its own. While a server takes the import, Identify is timed as well.
 """
 
 import argparse
