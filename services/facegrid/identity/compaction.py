@@ -4,7 +4,7 @@ from facegrid.domain.errors import ConfigurationError, FacegridError
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Records
 from facegrid.identity.projection import Projection
-from facegrid.identity.subjects import SubjectLocks
+from facegrid.identity.writes import Writes
 
 
 class Compact:
@@ -15,19 +15,19 @@ class Compact:
         galleries: Galleries,
         records: Records,
         projection: Projection,
-        locks: SubjectLocks,
+        writes: Writes,
         changes: int,
     ) -> None:
         """Take the parts that write to records, and the number of changes that make a compaction due."""
         self._galleries, self._records, self._projection = galleries, records, projection
-        self._locks, self._changes = locks, changes
+        self._writes, self._changes = writes, changes
 
     async def __call__(self) -> int:
         """Compact the galleries that are due, one after the other, and return their number."""
         due = self._records.due(self._changes)
         for gallery in due:
             try:
-                await self._records.compact(gallery, self._locks.hold)
+                await self._records.compact(gallery, self._writes.hold)
             except (FacegridError, ConfigurationError):
                 if not self._projection.is_dropped(gallery):
                     raise
