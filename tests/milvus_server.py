@@ -39,28 +39,64 @@ def install_milvus() -> Path:
     return programs
 
 
-@contextmanager
-def running_milvus(programs: Path) -> Iterator[str]:
-    """Start a server with an empty store on free ports, and give its URI once it is healthy.
+class MilvusServer:
+    """A server on a folder, on ports of loopback that stay the same for all its lives.
 
     Only its etcd is on loopback alone. Its other ports are open on every interface, without a password, as
     long as the tests run: 2.3.5 has no setting against that, `proxy.ip` and the like being merely the
-    addresses that its nodes tell each other. The kernel kills it with the thread that started it.
+    addresses that its nodes tell each other.
     """
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        folder, (proxy, health, *others) = Path(name), _free_ports(11)
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        """Take its program and a folder; nothing runs yet."""
+        self._programs, self._folder = programs, folder
+        folder.mkdir(exist_ok=True)
+        proxy, self._health, *others = _free_ports(11)
+        self.uri = f"http://127.0.0.1:{proxy}"
         _configure(folder, proxy, others)
-        server = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", programs / "milvus", "run", "standalone"],
-            cwd=folder,
-            # Nothing of our own environment: variables override Milvus's settings.
-            env={"LD_LIBRARY_PATH": str(programs), "MILVUSCONF": name, "METRICS_PORT": str(health)},
-            stdout=stack.enter_context((folder / "log").open("wb")),
-            stderr=subprocess.STDOUT,
-        )
-        stack.callback(_stop, server)
-        _wait_until_healthy(server, health, folder / "log")
-        yield f"http://127.0.0.1:{proxy}"
+
+    def start(self) -> None:
+        """Start it, and wait until it is healthy. The kernel kills it with the thread that started it."""
+        log = self._folder / "log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", self._programs / "milvus", "run", "standalone"],
+                cwd=self._folder,
+                # Nothing of our own environment: variables override Milvus's settings.
+                env={
+                    "LD_LIBRARY_PATH": str(self._programs),
+                    "MILVUSCONF": str(self._folder),
+                    "METRICS_PORT": str(self._health),
+                },
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        _wait_until_healthy(self._process, self._health, log)
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it; 2.3.5 may wait for itself for ever after one SIGTERM."""
+        self._process.terminate()
+        try:
+            self._process.wait(_STOPPING_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@contextmanager
+def running_milvus(programs: Path) -> Iterator[str]:
+    """Start a server with an empty store, and give its URI once it is healthy."""
+    with tempfile.TemporaryDirectory() as name:
+        server = MilvusServer(programs, Path(name))
+        server.start()
+        try:
+            yield server.uri
+        finally:
+            server.stop()
 
 
 def _install_commands(environment: Path, package: str) -> Iterator[Sequence[str | Path]]:
@@ -112,13 +148,3 @@ def _wait_until_healthy(server: subprocess.Popen[bytes], port: int, log: Path) -
                 return
         time.sleep(0.1)
     raise RuntimeError(f"Milvus did not start; its log ends with\n{log.read_text()[-4000:]}")
-
-
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server; 2.3.5 may wait for itself for ever after one SIGTERM."""
-    server.terminate()
-    try:
-        server.wait(_STOPPING_S)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
