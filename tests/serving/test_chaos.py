@@ -28,7 +28,7 @@ _START_S = 2.0
     [
         pytest.param("folder", False, KILLS, id="objects"),
         pytest.param("folder", True, KILLS, id="segments"),
-        pytest.param("minio", True, max(1, KILLS // 10), id="minio"),
+        pytest.param("minio", True, max(3, KILLS // 10), id="minio"),
     ],
 )
 def test_nothing_is_lost_and_nothing_comes_back(
