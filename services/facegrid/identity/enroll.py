@@ -100,6 +100,7 @@ class Enroll:
     async def _write(self, call: Call, gallery: Gallery, enrolment: "_Enrolment") -> Enrolled:
         encounter_id, subject_id = _keyed_hash(gallery, "encounter", call), enrolment.subject_id
         async with self._writes.hold(gallery, subject_id):
+            await self._projection.settle(gallery, subject_id)
             claim = await self._records.find_claim(gallery, encounter_id, call)
             subject = await self._records.subject(gallery, subject_id)
             encounter = _find(subject, encounter_id)

@@ -61,6 +61,7 @@ class Subjects:
         check_name(subject_id, "subject_id")
         await self._projection.ready(gallery, call.deadline)
         async with self._writes.hold(gallery, subject_id):
+            await self._projection.settle(gallery, subject_id)
             tombstone = await self._records.tombstone(gallery, call)
             if tombstone is None:
                 doomed = await self._doomed(gallery, subject_id, encounter_id)

@@ -14,6 +14,7 @@ from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
+from facegrid.identity.catching_up import CatchUp
 from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
 from facegrid.identity.enroll import Enroll
@@ -58,6 +59,7 @@ class Application:
     records: StoredRecords
     index: Index
     compact: Compact
+    catch_up: CatchUp
     default_pack: str
 
     async def recover(self) -> None:
@@ -150,7 +152,9 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
     compact = Compact(galleries, records, projection, writes, settings.compact_after)
-    return Application(server, galleries, vision, records, index, compact, settings.pack)
+    return Application(
+        server, galleries, vision, records, index, compact, CatchUp(projection, writes), settings.pack
+    )
 
 
 def _allowed(names: str) -> list[Attribute]:
