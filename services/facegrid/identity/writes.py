@@ -1,16 +1,13 @@
 """Mutations: those of one subject in order, and each that has begun carried through."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from facegrid.domain.errors import StoreUnavailable
 from facegrid.domain.galleries import Gallery
-
-_ANSWER_MARGIN = 0.9
+from facegrid.identity.deadlines import before
 
 T = TypeVar("T")
 
@@ -35,14 +32,8 @@ class Writes:
 
         Raises StoreUnavailable where that comes first; the mutation goes on if it has begun.
         """
-        patience = None if deadline is None else (deadline - time.monotonic()) * _ANSWER_MARGIN
-        try:
-            async with asyncio.timeout(patience):
-                await self._room.acquire()
-                task = asyncio.ensure_future(write())
-                task.add_done_callback(lambda _: self._room.release())
-                return await asyncio.shield(task)
-        except TimeoutError:
-            raise StoreUnavailable(
-                "the change was not stored in time and may be yet; retry with the same request id"
-            ) from None
+        async with before(deadline, "the change was not stored in time; retry with the same request id"):
+            await self._room.acquire()
+            task = asyncio.ensure_future(write())
+            task.add_done_callback(lambda _: self._room.release())
+            return await asyncio.shield(task)
