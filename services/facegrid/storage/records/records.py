@@ -5,6 +5,7 @@ import errno
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -171,6 +172,7 @@ class StoredRecords:
         subjects.loaded = False
         async with subjects.compacting:
             pass
+        subjects.loose = await self._run(subjects.tombstones.count)
         compacted = bool(subjects.segments.view.manifest.number)
         ids = await self._run(subjects.claims.stored) if compacted else []
         reads = [partial(subjects.claims.forms, part) for part in _slices(ids, _BATCH)]
@@ -200,9 +202,13 @@ class StoredRecords:
 
         await self._run(write_columns, await self._of(gallery), call, revision, batches)
 
-    def due(self, loose: int) -> list[Gallery]:
-        """Return the loaded galleries with some number of changes that are not compacted."""
-        return [one.gallery for one in [*self._subjects.values()] if one.loaded and one.loose >= loose]
+    def due(self, loose: int, before: datetime) -> list[Gallery]:
+        """Return the loaded galleries with that many changes to compact, or rows to erase since that time."""
+        return [
+            one.gallery
+            for one in [*self._subjects.values()]
+            if one.loaded and (one.loose >= loose or _hides(one, before))
+        ]
 
     async def compact(self, gallery: Gallery, hold: Hold) -> None:
         """Make segments of small objects, and erase what is hidden in them.
@@ -251,6 +257,12 @@ class StoredRecords:
             if error.errno in _FULL:
                 raise StorageFull("the object store is full; its operator must make room") from error
             raise StoreUnavailable("the object store does not answer; retry later") from error
+
+
+def _hides(subjects: StoredSubjects, before: datetime) -> bool:
+    """Say whether a row has been hidden since before some time."""
+    since = subjects.hidden_since
+    return since is not None and since < before and subjects.segments.hides()
 
 
 def _slices(found: Sequence[T], length: int) -> list[Sequence[T]]:
