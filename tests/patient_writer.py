@@ -18,6 +18,7 @@ class PatientWriter(Writer):
     """Goes on through outages; counts the calls that were UNAVAILABLE and those made again."""
 
     timeout_s = 10
+    looks = 2  # the server may carry the change through during the first
     refused = retried = 0
 
     def endure(self, channel: grpc.Channel, stopping: threading.Event) -> None:
