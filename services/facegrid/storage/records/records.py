@@ -18,6 +18,7 @@ from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.folders import SubjectFolder
 from facegrid.storage.records.galleries import StoredGalleries
 from facegrid.storage.records.layout import NAMES
+from facegrid.storage.records.reserve import Reserve
 from facegrid.storage.records.subjects import StoredSubjects
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class StoredRecords:
 
     def __init__(self, store: ObjectStore, workers: int) -> None:
         """Take the store and the number of threads that may wait for it."""
-        self._store, self._galleries = store, StoredGalleries(store)
+        self._store, self._galleries, self._reserve = store, StoredGalleries(store), Reserve(store)
         self._pool = ThreadPoolExecutor(workers, "records")
         self._opening = threading.Lock()
         self._subjects: dict[str, StoredSubjects] = {}
@@ -66,7 +67,7 @@ class StoredRecords:
 
     async def unname_gallery(self, name: str, call: Call) -> str:
         """Take a gallery's name away and return its id. Raises GalleryNotFound and RequestIdReused."""
-        return await self._run(self._galleries.unname, name, call)
+        return await self._in_any_room(self._galleries.unname, name, call)
 
     async def deleted_galleries(self) -> list[str]:
         """Return the ids of the galleries that were deleted."""
@@ -89,6 +90,7 @@ class StoredRecords:
     async def claim(self, gallery: Gallery, subject_id: str, encounter_id: str, call: Call) -> Claim:
         """Bind a request id to its payload and encounter. Raises RequestIdReused."""
         subjects = await self._of(gallery)
+        await self._run(self._reserve.keep)
         return await self._run(subjects.claims.make, subject_id, encounter_id, call)
 
     async def commit(
@@ -133,13 +135,13 @@ class StoredRecords:
     async def bury(self, gallery: Gallery, tombstone: Tombstone, call: Call) -> None:
         """Write a tombstone: from here on its encounters are gone."""
         subjects = await self._of(gallery)
-        await self._run(subjects.bury, tombstone, call)
+        await self._in_any_room(subjects.bury, tombstone, call)
 
     async def erase(self, gallery: Gallery, subject_id: str, encounter_ids: Sequence[str]) -> None:
         """Remove encounters and, with the last one, their subject; mark their request ids as deleted."""
         if encounter_ids:
             subjects = await self._of(gallery)
-            await self._run(lambda: subjects.tidy(subjects.folder(subject_id), encounter_ids))
+            await self._in_any_room(lambda: subjects.tidy(subjects.folder(subject_id), encounter_ids))
 
     async def encounters(self, gallery: Gallery) -> AsyncIterator[list[Encounter]]:
         """Yield all active encounters in batches of some 500, each subject tidied before it is read.
@@ -247,6 +249,14 @@ class StoredRecords:
         """Run calls at once; wait for each of them, so that none goes on after an error is raised."""
         results = await asyncio.gather(*(self._run(call) for call in calls), return_exceptions=True)
         return [_value(result) for result in results]
+
+    async def _in_any_room(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Delete, in the room that is kept for it where the store has no other."""
+        try:
+            return await self._run(call, *args, **kwargs)
+        except StorageFull:
+            await self._run(self._reserve.spend)
+            return await self._run(call, *args, **kwargs)
 
     async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
