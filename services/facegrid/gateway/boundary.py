@@ -3,7 +3,7 @@
 import errno
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeAlias
 from uuid import uuid4
@@ -25,11 +25,17 @@ from facegrid.gateway.status import internal_status, misconfigured_status, rich_
 _SERVICES = "/facegrid.v1."
 _FRAMES_LOGGED = 4
 _LONGEST_ID = 128
+_NEED_NO_STORE = {"Identify", "Detect", "Analyze", "Compare"}
+_KEPT_SHARE = 8  # of the room for calls, for those
 
 _MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 _Context = grpc.aio.ServicerContext[Any, Any]
-_Handler = Callable[[Any, _Context], Awaitable[Any]]
-_StreamHandler = Callable[[Any, _Context], AsyncIterator[Any]]
+_MAKERS: Mapping[tuple[bool, bool], Callable[..., Any]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
 
 
 class Boundary(grpc.aio.ServerInterceptor):
@@ -50,67 +56,56 @@ class Boundary(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or not handler_call_details.method.startswith(_SERVICES):
             return handler
-        name = handler_call_details.method.rpartition("/")[2]
-        coders = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
-        if not handler.response_streaming:
-            return grpc.unary_unary_rpc_method_handler(self._wrap(handler.unary_unary, name), **coders)
+        make = _MAKERS[handler.request_streaming, handler.response_streaming]
+        wrapped: _MethodHandler = make(
+            self._wrap(handler, handler_call_details.method.rpartition("/")[2]),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+        return wrapped
+
+    def _wrap(self, handler: Any, method: str) -> Callable[[Any, _Context], Any]:
+        async def one(sent: Any, context: _Context) -> Any:
+            first, requests = await self._first(handler, sent)
+            async with self._passing(method, first, context):
+                return await (handler.unary_unary or handler.stream_unary)(requests, context)
+
+        async def many(sent: Any, context: _Context) -> AsyncIterator[Any]:
+            first, requests = await self._first(handler, sent)
+            async with (
+                self._passing(method, first, context),
+                aclosing((handler.unary_stream or handler.stream_stream)(requests, context)) as found,
+            ):
+                async for answer in found:
+                    yield answer
+
+        return many if handler.response_streaming else one
+
+    async def _first(self, handler: Any, sent: Any) -> tuple[Any, Any]:
+        """Return the first message, which has the context of the call, and what the handler is to get."""
         if not handler.request_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                self._wrap_stream(handler.unary_stream, name), **coders
-            )
-        return grpc.stream_stream_rpc_method_handler(self._wrap_both(handler, name), **coders)
+            return sent, sent
+        messages = aiter(sent)
+        first = await anext(messages, None)
+        if first is None:
+            return handler.request_deserializer(b""), _none()
+        return first, self._checked(first, messages)
 
-    def _wrap(self, handler: Any, method: str) -> _Handler:
-        async def call(request: Any, context: _Context) -> Any:
-            async with self._entered(method, request, context):
-                return await handler(request, context)
-
-        return call
-
-    def _wrap_stream(self, handler: Any, method: str) -> _StreamHandler:
-        async def call(request: Any, context: _Context) -> AsyncIterator[Any]:
-            async with (
-                self._entered(method, request, context),
-                aclosing(handler(request, context)) as answers,
-            ):
-                async for answer in answers:
-                    yield answer
-
-        return call
-
-    def _wrap_both(self, handler: Any, method: str) -> _StreamHandler:
-        """Wrap a method that takes several messages; the first, an empty one if need be, has the context."""
-
-        async def call(requests: AsyncIterator[Any], context: _Context) -> AsyncIterator[Any]:
-            others = aiter(requests)
-            first = await anext(others, None) or handler.request_deserializer(b"")
-
-            async def checked() -> AsyncIterator[Any]:
-                yield first
-                async for request in others:
-                    self._check_size(request)
-                    yield request
-
-            async with (
-                self._entered(method, first, context),
-                aclosing(handler.stream_stream(checked(), context)) as answers,
-            ):
-                async for answer in answers:
-                    yield answer
-
-        return call
+    async def _checked(self, first: Any, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        yield first
+        async for message in messages:
+            self._check_size(message)
+            yield message
 
     @asynccontextmanager
-    async def _entered(self, method: str, request: Any, context: _Context) -> AsyncIterator[None]:
-        """Count and log a call, and answer an error with its status."""
+    async def _passing(self, method: str, request: Any, context: _Context) -> AsyncIterator[None]:
+        """Let a call in and out; what is raised inside becomes its status."""
         request.context.request_id = request.context.request_id or uuid4().hex
         start, outcome = time.perf_counter(), {"code": "CANCELLED"}
         self._calls += 1
         try:
-            self._check_limits(request)
+            self._check_calls(method)
+            self._check_size(request)
             yield
             outcome = {"code": "OK"}
         except FacegridError as error:
@@ -129,10 +124,11 @@ class Boundary(grpc.aio.ServerInterceptor):
             self._log_call(method, request, outcome, start)
         await context.abort_with_status(rpc_status.to_status(status))
 
-    def _check_limits(self, request: Any) -> None:
-        if self._calls > self._max_calls:
-            raise Overloaded(f"{self._max_calls} calls are under way; retry after a moment")
-        self._check_size(request)
+    def _check_calls(self, method: str) -> None:
+        """Refuse a call too many; where a slow store holds calls up, searches still find room."""
+        kept = 0 if method in _NEED_NO_STORE else self._max_calls // _KEPT_SHARE
+        if self._calls > self._max_calls - kept:
+            raise Overloaded(f"{self._calls - 1} calls are under way; retry after a moment")
 
     def _check_size(self, request: Any) -> None:
         size = request.ByteSize()
@@ -152,6 +148,12 @@ class Boundary(grpc.aio.ServerInterceptor):
             ms=round(1000 * (time.perf_counter() - start), 1),
             **outcome,
         )
+
+
+async def _none() -> AsyncIterator[Any]:
+    nothing: tuple[Any, ...] = ()
+    for message in nothing:
+        yield message
 
 
 def _cause(error: FacegridError) -> dict[str, str]:

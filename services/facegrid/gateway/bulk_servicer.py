@@ -35,7 +35,9 @@ class BulkServicer(BulkServiceServicer):
         self, requests: AsyncIterator[pb.ImportTemplatesRequest], context: _Context
     ) -> AsyncGenerator[pb.ImportTemplatesResponse]:
         """Store encounters of templates."""
-        first = await anext(requests)
+        first = await anext(requests, None)
+        if first is None:
+            raise InvalidField("no message was sent; the first names the gallery", field="gallery")
         call = convert.call_of(first, context)
         columns = _columns(first, requests)
         async with aclosing(self._import(call, first.gallery, first.template_version, columns)) as importing:

@@ -13,6 +13,7 @@ from facegrid.domain.errors import (
     GalleryNotFound,
     InvalidField,
     TemplateVersionMismatch,
+    Unavailable,
 )
 from facegrid.domain.galleries import Gallery
 from facegrid.domain.quality import check_quality
@@ -20,7 +21,7 @@ from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Records, TemplateImport
 from facegrid.identity.projection import Projection
 
-_REPORT_S = 0.5
+_REPORT_S, _PAUSE_S = 0.5, 2.0
 
 
 @dataclass(slots=True)
@@ -82,8 +83,7 @@ class ImportTemplates:
             wanted = self._projection.next_revision(gallery)
             revision = await incoming.publish(call, wanted)
             progress.repeated = revision != wanted
-            async for count in self._projection.add_rows(gallery, incoming.rows()):
-                progress.searchable = min(progress.searchable + count, progress.received)
+            await self._show(gallery, incoming, progress)
             await self._projection.reached(gallery, revision)
             progress.searchable, progress.revision = progress.received, revision
         except (FacegridError, ConfigurationError):
@@ -93,6 +93,17 @@ class ImportTemplates:
         if self._projection.is_dropped(gallery):
             await self._galleries.erase_remains(gallery)
             raise GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
+
+    async def _show(self, gallery: Gallery, incoming: TemplateImport, progress: ImportProgress) -> None:
+        """Bring what counts by now to the index, again until it takes it."""
+        while True:
+            try:
+                async for count in self._projection.add_rows(gallery, incoming.rows()):
+                    progress.searchable = min(progress.searchable + count, progress.received)
+            except Unavailable:
+                await asyncio.sleep(_PAUSE_S)
+            else:
+                return
 
 
 def _check_version(gallery: Gallery, version: str) -> None:

@@ -17,6 +17,7 @@ from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
 from facegrid.identity.bulk_export import ExportTemplates
 from facegrid.identity.bulk_import import ImportTemplates
+from facegrid.identity.catching_up import CatchUp
 from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
 from facegrid.identity.enroll import Enroll
@@ -25,11 +26,14 @@ from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identify
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
 from facegrid.identity.projection import Projection
-from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.subjects import Subjects
 from facegrid.identity.verify import Verify
+from facegrid.identity.writes import Writes
 from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
 from facegrid.settings import Settings
+from facegrid.storage.indexes.milvus import MilvusIndex
+from facegrid.storage.indexes.milvus_connection import MilvusOptions
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.records.records import StoredRecords
 from facegrid.vision.decode import PhotographLimits
@@ -60,6 +64,7 @@ class Application:
     records: StoredRecords
     index: Index
     compact: Compact
+    catch_up: CatchUp
     default_pack: str
 
     async def recover(self) -> None:
@@ -75,19 +80,20 @@ class Application:
             raise ConfigurationError(error.message) from None
 
     async def watch(self) -> None:
-        """Say for ever which services have their store: detection and comparison need none."""
+        """Say for ever which services have their store and index: detection and comparison need none."""
         had_store = True
         while True:
             await asyncio.sleep(_WATCH_S)
             has_store = await self._has_store()
             if has_store is not had_store:
-                structlog.get_logger().warning("the object store", answers=has_store)
+                structlog.get_logger().warning("object store and index", answer=has_store)
                 await self.server.set_serving(serving=has_store, services=NEED_A_STORE)
             had_store = has_store
 
     async def _has_store(self) -> bool:
         try:
             await self.records.check()
+            await self.index.check()
         except (FacegridError, ConfigurationError):
             return False
         return True
@@ -137,23 +143,25 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
     index = _index(settings)
     detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
     extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
-    projection, locks = Projection(records, index), SubjectLocks()
-    galleries = Galleries(records, projection, extract)
+    projection, writes = Projection(records, index), Writes(settings.max_calls)
+    galleries = Galleries(records, projection, extract, writes)
     servicers = Servicers(
         FaceServicer(
             extract, Compare(extract), Analyze(galleries, extract, vision, _allowed(settings.attributes))
         ),
-        GalleryServicer(galleries, Subjects(galleries, records, projection, locks)),
+        GalleryServicer(galleries, Subjects(galleries, records, projection, writes)),
         IdentityServicer(
-            Enroll(galleries, extract, records, projection, locks),
+            Enroll(galleries, extract, records, projection, writes),
             Verify(galleries, extract, records, projection),
             Identify(galleries, extract, projection),
         ),
         BulkServicer(ImportTemplates(galleries, records, projection), ExportTemplates(galleries, records)),
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
-    compact = Compact(galleries, records, projection, locks, settings.compact_after)
-    return Application(server, galleries, vision, records, index, compact, settings.pack)
+    compact = Compact(galleries, records, projection, writes, settings.compact_after)
+    return Application(
+        server, galleries, vision, records, index, compact, CatchUp(projection, writes), settings.pack
+    )
 
 
 def _allowed(names: str) -> list[Attribute]:
@@ -171,6 +179,14 @@ def _allowed(names: str) -> list[Attribute]:
 def _index(settings: Settings) -> Index:
     if not settings.milvus:
         return ResidentIndex(workers=usable_cores())
-    from facegrid.storage.indexes.milvus import MilvusIndex  # noqa: PLC0415  # pymilvus takes seconds to import
-
-    return MilvusIndex(settings.milvus, settings.milvus_token.get_secret_value())
+    options = MilvusOptions(
+        settings.milvus_token.get_secret_value(),
+        settings.milvus_database,
+        settings.milvus_ca,
+        settings.milvus_server_name,
+        settings.milvus_replicas,
+        settings.milvus_shards,
+        settings.milvus_consistency,
+        settings.milvus_timeout_s,
+    )
+    return MilvusIndex(settings.milvus, options)

@@ -1,10 +1,13 @@
 """All encounters of a gallery in the order of their subjects' hashes, read beside those who write."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import islice, takewhile
 
 from facegrid.domain.galleries import Encounter
+from facegrid.storage.objects.store import ObjectMissing, ObjectStore
 from facegrid.storage.records.folders import SubjectFolder
+from facegrid.storage.records.layout import GalleryLayout, source_key
 from facegrid.storage.records.segments import LAST_SID
 from facegrid.storage.records.subjects import StoredSubjects
 
@@ -34,3 +37,12 @@ def _loose(subjects: StoredSubjects, after: str, last: str) -> Iterable[SubjectF
     """Return the folders of subjects with encounters that are objects."""
     folders = takewhile(lambda folder: folder.sid <= last, subjects.stored_folders(after))
     return (folder for folder in folders if folder.committed)
+
+
+def read_photograph(
+    store: ObjectStore, layout: GalleryLayout, encounter: Encounter, sample: int
+) -> bytes | None:
+    """Return the photograph of a sample; None where it is not kept, or was removed."""
+    with suppress(ObjectMissing):
+        return store.get(source_key(layout.subject(encounter.subject_id), encounter.encounter_id, sample))
+    return None

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from heapq import merge
 from itertools import groupby
@@ -39,7 +38,8 @@ class StoredSubjects:
 
     `loose` counts what a compaction would take up; `folding` are encounters that one is about to make rows,
     or was when its manifest failed, which may yet come; `compacting` is held by one, which only a gallery
-    that is `loaded` is due for; `unsettled` are encounters whose removal may not be complete.
+    that is `loaded` is due for; `hidden_since` is the time of the first deletion that may have rows left in
+    segments; `unsettled` are encounters whose removal may not be complete.
     """
 
     def __init__(self, store: ObjectStore, gallery: Gallery) -> None:
@@ -49,6 +49,7 @@ class StoredSubjects:
         self.segments = Segments(store, self.layout.segments, gallery.template_version, gallery.dimension)
         self.last_revision = self.segments.view.manifest.last_revision
         self.loaded, self.loose = False, 0
+        self.hidden_since: datetime | None = None
         self.compacting = asyncio.Lock()
         self.folding: set[str] = set()
         self.unsettled: set[str] = set()
@@ -72,13 +73,6 @@ class StoredSubjects:
                 source = source_key(prefix, encounter.encounter_id, number)
                 writes.append(partial(self._store.put, source, photograph))
         return writes
-
-    def photograph(self, encounter: Encounter, sample: int) -> bytes | None:
-        """Return the photograph of a sample; None where it is not kept, or was removed."""
-        prefix = self.layout.subject(encounter.subject_id)
-        with suppress(ObjectMissing):
-            return self._store.get(source_key(prefix, encounter.encounter_id, sample))
-        return None
 
     def discard(self, subject: str, encounter_id: str) -> None:
         """Remove what was written, below a subject's prefix, of an encounter that was broken off."""
@@ -242,6 +236,8 @@ class StoredSubjects:
         self.segments.erase(tombstone.encounter_ids)
         self.unsettled.update(tombstone.encounter_ids)
         self.loose += 1
+        written = tombstone.written or datetime.now(UTC)
+        self.hidden_since = min(self.hidden_since or written, written)
         self.last_revision = max(self.last_revision, tombstone.revision)
 
     def _marked(self, folder: SubjectFolder) -> list[Encounter]:
