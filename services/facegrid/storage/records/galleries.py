@@ -56,7 +56,9 @@ class StoredGalleries:
                     field="context.request_id",
                 )
             claim = claim or self._claims.make(key, call, gallery.gallery_id)
-            return self._finish(replace(gallery, gallery_id=claim.made) if claim else gallery, call)
+            gallery = replace(gallery, gallery_id=claim.made) if claim else gallery
+            self._known[gallery.name] = self._finish(gallery, call)
+            return self._known[gallery.name]
 
     def _finish(self, gallery: Gallery, call: Call) -> Gallery:
         form = {
@@ -73,7 +75,7 @@ class StoredGalleries:
         return read(self._store, settings, parse_gallery)
 
     def known(self, name: str) -> Gallery | None:
-        """Return a gallery that was read before, so that a search waits for no store."""
+        """Return a gallery that was read or made before, so that a search waits for no store."""
         return self._known.get(name)
 
     def get(self, name: str) -> Gallery:
