@@ -2,7 +2,6 @@
 
 import random
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import pytest
 
 from chaos import KILLS, SEED, WRITERS, say, started
 from facegrid.client import Client
-from milvus_server import MilvusServer, install_milvus
+from milvus_server import MilvusServer, milvus_programs
 from patient_writer import PatientWriter
 from s3_servers import S3Server, folder_in_memory, make_server, running_s3
 from server_process import ServerProcess
@@ -85,10 +84,7 @@ def minio() -> Iterator[S3Server]:
 @pytest.fixture
 def milvus(tmp_path: Path) -> Iterator[MilvusServer]:
     """Run a Milvus that the test may kill."""
-    try:
-        server = MilvusServer(install_milvus(), tmp_path / "milvus")
-    except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"Milvus 2.3.5 can't be installed ({error})")
+    server = MilvusServer(milvus_programs(), tmp_path / "milvus")
     server.start()
     yield server
     server.kill()

@@ -1,7 +1,6 @@
 """A server whose objects are in a bucket."""
 
 import subprocess
-import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -9,35 +8,18 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from facegrid.client import CallFailed, Client
 from facegrid.v1.identity_service_pb2 import EnrollRequest, IdentifyRequest
 from facegrid.v1.identity_service_pb2_grpc import IdentityServiceStub
 from facegrid.v1.types_pb2 import Sample, Template
+from health import wait_for_health
 from s3_servers import KEYS, S3Server, folder_in_memory, make_server, running_s3
 from server_process import SERVE, ServerProcess
 from tcp_proxy import proxied
 
 pytestmark = pytest.mark.integration
 NEED_A_STORE = ("facegrid.v1.GalleryService", "facegrid.v1.IdentityService")
-
-
-def wait_for_health(address: str, expected: dict[str, str]) -> None:
-    """Poll until the services that are named so have these states."""
-    deadline = time.monotonic() + 60
-    with grpc.insecure_channel(address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        while True:
-            answers = {name: stub.Check(health_pb2.HealthCheckRequest(service=name)) for name in expected}
-            states = {
-                name: health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
-                for name, answer in answers.items()
-            }
-            if states == expected:
-                return
-            assert time.monotonic() < deadline, states
-            time.sleep(0.2)
 
 
 def test_searches_go_on_while_the_store_is_gone_and_the_rest_when_it_is_back(
