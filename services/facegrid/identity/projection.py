@@ -4,12 +4,13 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from facegrid.domain.errors import GalleryNotFound, IndexLoading, RevisionNotReached
 from facegrid.domain.faces import Floats
-from facegrid.domain.galleries import Encounter, Gallery, index_rows
+from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Watermark, index_rows
 from facegrid.domain.labels import Status
 from facegrid.domain.matching import Hit, best_per_subject, is_settled
 from facegrid.domain.revisions import next_revision
@@ -26,6 +27,7 @@ class _State:
     """One gallery's index. `hidden` encounters may be in the index and are not to be seen.
 
     `shown` has the subject of each encounter that is in the index, `subjects` the number of these by subject.
+    `begun` are the revisions of mutations under way. `place` and watermarks are empty until it is filled.
     """
 
     filling: asyncio.Task[None] | None = None
@@ -36,6 +38,17 @@ class _State:
     shown: dict[str, str] = field(default_factory=dict)
     subjects: Counter[str] = field(default_factory=Counter)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    begun: set[int] = field(default_factory=set)
+    complete: bool = True
+    place: str = ""
+    settling: Watermark | None = None
+    published: Watermark | None = None
+
+    @property
+    def watermark(self) -> Watermark:
+        """How far the index has come."""
+        done = min(self.begun) - 1 if self.begun else max(self.given, self.revision)
+        return Watermark(self.place, done, len(self.subjects), self.complete)
 
 
 class Projection:
@@ -83,6 +96,10 @@ class Projection:
                 f"gallery {gallery.name} did not reach min_revision in time; retry", field="min_revision"
             ) from None
 
+    def _reached(self, gallery: Gallery, revision: int) -> None:
+        state = self._states.setdefault(gallery.gallery_id, _State())
+        state.revision = max(state.revision, revision)
+
     def revision(self, gallery: Gallery) -> int:
         """Return the latest revision that searches see."""
         return self._state(gallery).revision
@@ -91,11 +108,30 @@ class Projection:
         """Return the number of subjects that a search covers."""
         return len(self._state(gallery).subjects)
 
-    def next_revision(self, gallery: Gallery) -> int:
-        """Return the revision of a mutation that begins now."""
+    @contextmanager
+    def revise(self, gallery: Gallery) -> Iterator[int]:
+        """Give a mutation its revision, which no watermark reaches until the context ends.
+
+        Where it ends with an error, only a comparison of all keys can tell what the index holds.
+        """
         state = self._state(gallery)
-        state.given = next_revision(max(state.given, state.revision))
-        return state.given
+        revision = state.given = next_revision(max(state.given, state.revision))
+        state.begun.add(revision)
+        try:
+            yield revision
+        except BaseException:
+            state.complete = False
+            raise
+        finally:
+            state.begun.discard(revision)
+
+    async def publish(self) -> None:
+        """Write down how far each index had come a call ago, which searches on every server see by now."""
+        for gallery_id, state in [*self._states.items()]:
+            due, state.settling = state.settling, state.watermark if state.place else None
+            if due and due != state.published:
+                await self._records.set_watermark(gallery_id, due)
+                state.published = due
 
     async def add(self, gallery: Gallery, encounter: Encounter) -> None:
         """Show an encounter and, in the same step, no longer those that it replaces."""
@@ -161,19 +197,47 @@ class Projection:
             raise _deleted(gallery) from None
 
     async def _fill(self, gallery: Gallery, state: _State) -> None:
+        known = await self._records.watermark(gallery.gallery_id)
+        if not (known and await self._catch_up(gallery, state, known)):
+            await self._reconcile(gallery, state)
+        last = await self._records.last_revision(gallery)
+        state.revision = max(state.revision, last, known.revision if known else 0)
+        state.complete = True
+        state.place = await self._index.resume(gallery.gallery_id, gallery.template_version)
+        if state.place:
+            await self._records.set_watermark(gallery.gallery_id, state.watermark)
+
+    async def _catch_up(self, gallery: Gallery, state: _State, known: Watermark) -> bool:
+        """Bring an index that was complete up to its watermark to the present; False where it was not."""
+        place = await self._index.resume(gallery.gallery_id, gallery.template_version)
+        if not (place and known.complete and known.place == place):
+            return False
+        count = 0
+        async for rows, revision in self._records.rows(gallery):
+            self._note_batch(gallery, state, rows, revision)
+            count += len(rows)
+            if revision > known.revision:
+                await self._index.add(gallery.gallery_id, rows)
+        await self._index.remove(gallery.gallery_id, await self._records.replaced(gallery))
+        return await self._index.count(gallery.gallery_id) == count
+
+    async def _reconcile(self, gallery: Gallery, state: _State) -> None:
+        """Compare the keys of all rows: add what is missing and remove what is gone."""
         present = await self._index.open(gallery.gallery_id, gallery.template_version, gallery.dimension)
         async for rows, revision in self._records.rows(gallery):
-            if self.is_dropped(gallery):
-                raise _deleted(gallery)
+            self._note_batch(gallery, state, rows, revision)
             keys = rows.keys if present else ()
             missing = [row for row, key in enumerate(keys) if key not in present]
             await self._index.add(gallery.gallery_id, rows.take(missing) if keys else rows)
             present.difference_update(keys)
-            _note(state, dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
-            state.revision = max(state.revision, revision)
         gone = {key.partition("/")[0] for key in present}
         await self._index.remove(gallery.gallery_id, sorted(gone))
-        state.revision = max(state.revision, await self._records.last_revision(gallery))
+
+    def _note_batch(self, gallery: Gallery, state: _State, rows: IndexRows, revision: int) -> None:
+        if self.is_dropped(gallery):
+            raise _deleted(gallery)
+        _note(state, dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
+        state.revision = max(state.revision, revision)
 
 
 def _note(state: _State, subject_of: dict[str, str]) -> None:

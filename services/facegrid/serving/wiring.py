@@ -1,14 +1,15 @@
 """Every part, made once and given what it needs."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.detection import DetectionMode, DetectionOptions
-from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFound, Unavailable
+from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFound
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
@@ -18,6 +19,7 @@ from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
 from facegrid.identity.enroll import Enroll
 from facegrid.identity.extract import Extract
+from facegrid.identity.following import Following
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identify
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
@@ -28,11 +30,15 @@ from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
 from facegrid.settings import Settings
 from facegrid.storage.indexes.resident import ResidentIndex
+from facegrid.storage.records.followed import FollowedRecords
 from facegrid.storage.records.records import StoredRecords
 from facegrid.vision.decode import PhotographLimits
 from facegrid.vision.device import choose_device, usable_cores
 from facegrid.vision.engine import BATCHES, VisionEngine
 from facegrid.vision.packs import PackFolder
+
+if TYPE_CHECKING:  # pymilvus takes seconds to import
+    from facegrid.storage.indexes.milvus import MilvusIndex
 
 _WATCH_S = 2
 # The layers of small models give more threads than these little to share.
@@ -51,27 +57,25 @@ class Vision(Packs, Detector, Embedder, AttributeReader, Protocol):
 class Application:
     """The parts that a runtime starts and stops."""
 
-    server: GatewayServer
+    servicers: Servicers
     galleries: Galleries
     vision: Vision
     records: StoredRecords
     index: Index
+    projection: Projection
     compact: Compact
     default_pack: str
 
-    async def recover(self) -> None:
-        """Do what must be done before the first call: the default pack loads, and no deletion is half done.
-
-        Raises ConfigurationError.
-        """
+    async def warm(self) -> None:
+        """Load the default pack. Raises ConfigurationError."""
         check_pack(self.vision, self.default_pack)
-        try:
-            await self.vision.warm(self.default_pack)
-            await self.galleries.recover()
-        except Unavailable as error:
-            raise ConfigurationError(error.message) from None
+        await self.vision.warm(self.default_pack)
 
-    async def watch(self) -> None:
+    async def recover(self) -> None:
+        """Finish the deletions that a crash broke off, before the first call. Raises StoreUnavailable."""
+        await self.galleries.recover()
+
+    async def watch(self, server: GatewayServer) -> None:
         """Say for ever which services have their store: detection and comparison need none."""
         had_store = True
         while True:
@@ -79,7 +83,7 @@ class Application:
             has_store = await self._has_store()
             if has_store is not had_store:
                 structlog.get_logger().warning("the object store", answers=has_store)
-                await self.server.set_serving(serving=has_store, services=NEED_A_STORE)
+                await server.set_serving(serving=has_store, services=NEED_A_STORE)
             had_store = has_store
 
     async def _has_store(self) -> bool:
@@ -89,15 +93,15 @@ class Application:
             return False
         return True
 
+    async def warm_galleries(self) -> None:
+        """Load the galleries' packs. Raises ConfigurationError and Unavailable."""
+        for pack in await self.galleries.packs():
+            await self.vision.warm(pack)
+
     async def load(self) -> None:
-        """Load the galleries' packs and fill their indexes, then say SERVING. Raises ConfigurationError."""
-        try:
-            for pack in await self.galleries.packs():
-                await self.vision.warm(pack)
-            await self.galleries.fill()
-        except Unavailable as error:
-            raise ConfigurationError(error.message) from None
-        await self.server.set_serving(serving=True)
+        """Load the galleries' packs and fill their indexes. Raises ConfigurationError and Unavailable."""
+        await self.warm_galleries()
+        await self.galleries.fill()
 
     def close(self) -> None:
         """Stop the threads of the adapters."""
@@ -129,12 +133,12 @@ def build_engine(settings: Settings, workers: int) -> VisionEngine:
 
 
 def build_application(settings: Settings, store: OpenStore, vision: Vision) -> Application:
-    """Compose the service of an object store and models. Raises ConfigurationError."""
-    records = StoredRecords(store.objects, store.connections)
-    index = _index(settings)
+    """Compose the service of an object store and models, to lead or to follow. Raises ConfigurationError."""
+    index = _index(settings, store.check_owner)
+    records, projection = _state(store, index)
     detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
     extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
-    projection, locks = Projection(records, index), SubjectLocks()
+    locks = SubjectLocks()
     galleries = Galleries(records, projection, extract)
     servicers = Servicers(
         FaceServicer(
@@ -147,9 +151,8 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
             Identify(galleries, extract, projection),
         ),
     )
-    server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
     compact = Compact(galleries, records, projection, locks, settings.compact_after)
-    return Application(server, galleries, vision, records, index, compact, settings.pack)
+    return Application(servicers, galleries, vision, records, index, projection, compact, settings.pack)
 
 
 def _allowed(names: str) -> list[Attribute]:
@@ -164,9 +167,17 @@ def _allowed(names: str) -> list[Attribute]:
         ) from None
 
 
-def _index(settings: Settings) -> Index:
+def _state(store: OpenStore, index: "ResidentIndex | MilvusIndex") -> tuple[StoredRecords, Projection]:
+    if store.succeed is None or isinstance(index, ResidentIndex):
+        records = StoredRecords(store.objects, store.connections)
+        return records, Projection(records, index)
+    followed = FollowedRecords(store.objects, store.connections)
+    return followed, Following(followed, index)
+
+
+def _index(settings: Settings, check_owner: Callable[[], None]) -> "ResidentIndex | MilvusIndex":
     if not settings.milvus:
         return ResidentIndex(workers=usable_cores())
-    from facegrid.storage.indexes.milvus import MilvusIndex  # noqa: PLC0415  # pymilvus takes seconds to import
+    from facegrid.storage.indexes.milvus import MilvusIndex  # noqa: PLC0415  # see above
 
-    return MilvusIndex(settings.milvus, settings.milvus_token.get_secret_value())
+    return MilvusIndex(settings.milvus, settings.milvus_token.get_secret_value(), check_owner=check_owner)

@@ -14,12 +14,19 @@ from typing import Any, TypeVar
 
 import structlog
 
-from facegrid.domain.errors import FacegridError, IndexLoading, InvalidField, StoreUnavailable
+from facegrid.domain.errors import (
+    ConfigurationError,
+    FacegridError,
+    IndexLoading,
+    InvalidField,
+    StoreUnavailable,
+)
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import IndexRows
 from facegrid.domain.matching import Hit
 from facegrid.domain.names import check_name
 from facegrid.domain.templates import round_score
+from facegrid.storage.indexes.collections import count_of, place_of
 
 T = TypeVar("T")
 _TIMEOUT_S = 30.0
@@ -39,11 +46,15 @@ class MilvusIndex:
 
     exact = True
 
-    def __init__(self, uri: str, token: str = "", workers: int = 4) -> None:
+    def __init__(
+        self, uri: str, token: str = "", workers: int = 4, check_owner: Callable[[], None] = lambda: None
+    ) -> None:
         """Take a folder or an URL, a server's token, and the number of searches that may run at a time.
 
-        Nothing is connected before the first call: pymilvus takes seconds to import.
+        `check_owner` raises where another server writes to the index by now. Nothing is connected before the
+        first call: pymilvus takes seconds to import.
         """
+        self._check_owner = check_owner
         self._uri, self._token = uri, token
         self._readers = ThreadPoolExecutor(workers, "milvus-read")
         self._writer = ThreadPoolExecutor(1, "milvus-write")
@@ -69,6 +80,22 @@ class MilvusIndex:
         self._last_write[gallery] = time.monotonic()
         return keys
 
+    async def resume(self, gallery: str, version: str) -> str:
+        """Use the collection of a gallery and version where it is loaded, and return its name and number."""
+        place: str = await self._run(self._writer, place_of, _alias(gallery), _collection(gallery, version))
+        if place:
+            self.follow(gallery)
+        return place
+
+    def follow(self, gallery: str) -> None:
+        """Let searches that begin within a second see all that was acknowledged by now."""
+        self._last_write[gallery] = time.monotonic()
+
+    async def count(self, gallery: str) -> int:
+        """Return the number of rows. Raises IndexLoading where the gallery is not open."""
+        self._check_open(gallery)
+        return await self._run(self._readers, count_of, _alias(gallery))
+
     async def add(self, gallery: str, rows: IndexRows) -> None:
         """Add rows, over those with the same key. Raises IndexLoading where the gallery is not open."""
         self._check_open(gallery)
@@ -92,7 +119,7 @@ class MilvusIndex:
     async def drop(self, gallery: str) -> None:
         """Remove all collections of a gallery and its alias."""
         self._last_write.pop(gallery, None)
-        await self._run(self._writer, _drop, _alias(gallery))
+        await self._write(gallery, _drop)
 
     def _check_open(self, gallery: str) -> None:
         if gallery not in self._last_write:
@@ -100,10 +127,14 @@ class MilvusIndex:
 
     async def _write(self, gallery: str, work: Callable[..., T], *args: object) -> T:
         try:
-            return await self._run(self._writer, work, _alias(gallery), *args)
+            return await self._run(self._writer, partial(self._owned, work), _alias(gallery), *args)
         finally:
             if gallery in self._last_write:
                 self._last_write[gallery] = time.monotonic()
+
+    def _owned(self, work: Callable[..., T], *args: object) -> T:
+        self._check_owner()
+        return work(*args)
 
     async def _run(self, pool: ThreadPoolExecutor, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool, partial(self._guarded, work, *args))
@@ -111,7 +142,7 @@ class MilvusIndex:
     def _guarded(self, work: Callable[..., T], *args: object) -> T:
         try:
             return work(self._client(), *args)
-        except FacegridError:
+        except (FacegridError, ConfigurationError):
             raise
         except Exception as error:  # pymilvus lets grpc's errors through beside its own: no common class
             self._log.warning("index failed", cause=type(error).__name__)

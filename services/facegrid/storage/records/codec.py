@@ -9,7 +9,7 @@ import numpy as np
 
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.faces import Box, DetectedFace, Floats, QualityMeasure
-from facegrid.domain.galleries import Encounter, Gallery, Sample
+from facegrid.domain.galleries import Encounter, Gallery, Sample, Watermark
 from facegrid.domain.labels import NO_LABELS, Labels, Status
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
 from facegrid.domain.quality import QualityRule
@@ -54,6 +54,11 @@ def parse_gallery(form: Form) -> Gallery:
         quality_rules=tuple(QualityRule(**rule) for rule in form.get("quality_rules", [])),
         attributes=tuple(Attribute(name) for name in form.get("attributes", ())),
     )
+
+
+def parse_watermark(form: Form) -> Watermark:
+    """Return how far an index had come."""
+    return Watermark(form["place"], form["revision"], form["subjects"], form["complete"])
 
 
 def encounter_form(encounter: Encounter) -> dict[str, Any]:

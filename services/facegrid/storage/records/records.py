@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import StorageFull, StoreUnavailable
-from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, index_rows
+from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, Watermark, index_rows
 from facegrid.identity.ports import Claim, Hold
 from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.folders import SubjectFolder
@@ -80,6 +80,14 @@ class StoredRecords:
         self._subjects.pop(gallery_id, None)
         await self._run(self._galleries.erase, gallery_id)
 
+    async def watermark(self, gallery_id: str) -> Watermark | None:
+        """Return how far a gallery's index had come."""
+        return await self._run(self._galleries.watermark, gallery_id)
+
+    async def set_watermark(self, gallery_id: str, watermark: Watermark) -> None:
+        """Write down how far a gallery's index has come."""
+        await self._run(self._galleries.set_watermark, gallery_id, watermark)
+
     async def find_claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
         """Say what an earlier call with this request id left. Raises RequestIdReused."""
         subjects = await self._of(gallery)
@@ -114,6 +122,12 @@ class StoredRecords:
     async def subjects(self, gallery: Gallery, after: str, limit: int) -> tuple[list[Subject], str]:
         """Return a page of subjects in the order of the hashes of their ids; the cursor is such a hash."""
         subjects = await self._of(gallery)
+        view = None
+        while view is not (view := await self._run(subjects.refresh)):  # again where rows went by meanwhile
+            page = await self._page(subjects, after, limit)
+        return page
+
+    async def _page(self, subjects: StoredSubjects, after: str, limit: int) -> tuple[list[Subject], str]:
         folders = subjects.folders(after)
         found: list[tuple[Subject, SubjectFolder]] = []
         while len(found) <= limit and (chunk := await self._take(folders, limit + 1 - len(found))):
@@ -127,7 +141,7 @@ class StoredRecords:
     async def tombstone(self, gallery: Gallery, call: Call) -> Tombstone | None:
         """Return the tombstone that an earlier try of this call wrote. Raises RequestIdReused."""
         subjects = await self._of(gallery)
-        return await self._run(subjects.tombstone, call)
+        return await self._run(subjects.tombstones.find, call)
 
     async def bury(self, gallery: Gallery, tombstone: Tombstone, call: Call) -> None:
         """Write a tombstone: from here on its encounters are gone."""
@@ -188,6 +202,11 @@ class StoredRecords:
             yield batch
         await self._run(subjects.settle, claims)
 
+    async def replaced(self, gallery: Gallery) -> list[str]:
+        """Return the encounters that tombstones and loaded objects took away, as far as not compacted."""
+        subjects = await self._of(gallery)
+        return sorted(subjects.segments.erased | subjects.replaced)
+
     async def last_revision(self, gallery: Gallery) -> int:
         """Return the highest revision of a tombstone; 0 where there is none."""
         return (await self._of(gallery)).last_revision
@@ -231,8 +250,11 @@ class StoredRecords:
     def _open(self, gallery: Gallery) -> StoredSubjects:
         with self._opening:
             if gallery.gallery_id not in self._subjects:
-                self._subjects[gallery.gallery_id] = StoredSubjects(self._store, gallery)
+                self._subjects[gallery.gallery_id] = self._opened(gallery)
             return self._subjects[gallery.gallery_id]
+
+    def _opened(self, gallery: Gallery) -> StoredSubjects:
+        return StoredSubjects(self._store, gallery)
 
     async def _take(self, found: Iterator[T], count: int) -> list[T]:
         return await self._run(lambda: list(islice(found, count)))
