@@ -143,6 +143,15 @@ async def test_removed_encounters_are_not_found(index: Index, gallery: str) -> N
     assert set(keys(hits)) == left
 
 
+async def test_rows_are_counted(index: Index, gallery: str) -> None:
+    """Those that were overwritten once, and those that were removed not at all."""
+    await index.open(gallery, "v1", DIMENSION)
+    for _ in range(2):
+        await index.add(gallery, rows(unit_vectors(40)))
+    await index.remove(gallery, ["e0", "e7"])
+    assert await index.count(gallery) == 36
+
+
 async def test_rows_stay_right_through_additions_and_removals(index: Index, gallery: str) -> None:
     """After many changes in mixed order each row still has its own vector."""
     stored = rows(unit_vectors(120))
