@@ -115,7 +115,7 @@ async def running(settings: Settings, listen: str, vision: Vision) -> AsyncItera
             if not store.succeed:
                 await application.recover()
             address = await _listen(server, listen)
-            store.announce(settings.advertise or address)
+            store.announce(settings.advertise or _reachable(address))
             await stack.enter_async_context(_role(settings, store, application, server))
             stack.push_async_callback(server.stop, settings.drain_s)
             await (application.warm_galleries() if store.succeed else application.load())
@@ -131,6 +131,15 @@ def _role(
     if store.succeed:
         return following(settings, store, application.vision, server)
     return upkeep(application.compact, application.projection)
+
+
+def _reachable(address: str) -> str:
+    if address.rpartition(":")[0].strip("[]") in {"0.0.0.0", "::"}:  # noqa: S104  # not listened on here
+        structlog.get_logger().warning(
+            "no other server can reach this one; set FACEGRID_ADVERTISE, where there are several",
+            address=address,
+        )
+    return address
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.marker import claim_store
 
 _LOCAL_THREADS, _CONNECTIONS = 8, 16
-_LEASE_S = 12  # a third of it is less than one try of a write takes, and two thirds are more
+_LEASE_S = 12  # two thirds of it outlast one try of a write: 7 s
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from errno import EIO
 from uuid import uuid4
 
-from facegrid.domain.errors import ConfigurationError
+from facegrid.domain.errors import ConfigurationError, LeaderUnavailable
 from facegrid.storage.objects.forms import Form, read, to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore
 
@@ -108,9 +108,9 @@ class StoreLease:
         self._hurry.set()
 
     def check(self) -> None:
-        """Raise StoreInUse where the lease is lost, and OSError where it may be soon."""
+        """Raise LeaderUnavailable where the lease is lost, and OSError where it may be soon."""
         if self._lost:
-            raise StoreInUse(f"the store was taken over by {self._lost}")
+            raise LeaderUnavailable("another server has taken over from this one; retry in a moment")
         if _now() > self._renewed + self._life_s / _LIFE_OF_WRITES:
             raise OSError(self._failed, "the lease could not be renewed")
 
