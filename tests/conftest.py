@@ -3,7 +3,6 @@
 import importlib.util
 import itertools
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +14,7 @@ import structlog
 from facegrid.storage.objects.files import LocalObjectStore
 from facegrid.storage.objects.store import ObjectStore
 from facegrid.vision.convert.open_pack import build_open_pack
-from milvus_server import install_milvus, running_milvus
+from milvus_server import milvus_programs, running_milvus
 from releases import GOOD, ReleaseServer, running
 from s3_servers import S3Server, folder_in_memory, make_server, running_s3
 from stores import MakeStore
@@ -61,21 +60,6 @@ def s3_server() -> Iterator[Callable[[str], S3Server]]:
         yield get
 
 
-@pytest.fixture(scope="session")
-def milvus_uri() -> Iterator[str]:
-    """Return the URI of a Milvus server: the one that FACEGRID_TEST_MILVUS_URI names, or else our own."""
-    uri = os.environ.get("FACEGRID_TEST_MILVUS_URI")
-    if uri:
-        yield uri
-        return
-    try:
-        programs = install_milvus()
-    except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"Milvus 2.3.5 can't be installed ({error}); set FACEGRID_TEST_MILVUS_URI to a server's")
-    with running_milvus(programs) as uri:
-        yield uri
-
-
 @pytest.fixture
 def make_store(
     tmp_path_factory: pytest.TempPathFactory, s3_server: Callable[[str], S3Server]
@@ -92,6 +76,17 @@ def make_store(
             return store
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def milvus_uri() -> Iterator[str]:
+    """Return the URI of a Milvus server: the one that FACEGRID_TEST_MILVUS_URI names, or else our own."""
+    uri = os.environ.get("FACEGRID_TEST_MILVUS_URI")
+    if uri:
+        yield uri
+    else:
+        with running_milvus(milvus_programs()) as server:
+            yield server.uri
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,9 @@ from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identification, Identify
 from facegrid.identity.projection import Projection
-from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.subjects import Subjects
 from facegrid.identity.verify import Verify
+from facegrid.identity.writes import Writes
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.objects.files import LocalObjectStore
 from facegrid.storage.objects.store import ObjectStore
@@ -113,8 +114,8 @@ def build_house(
     records = StoredRecords(store or LocalObjectStore(folder), workers=4)
     index = index or ResidentIndex(workers=2)
     extract = Extract(vision, vision, vision, "fake", smallest_face_px=20)
-    projection, locks = Projection(records, index), SubjectLocks()
-    galleries = Galleries(records, projection, extract)
+    projection, writes = Projection(records, index), Writes(64)
+    galleries = Galleries(records, projection, extract, writes)
     return House(
         vision,
         extract,
@@ -122,8 +123,8 @@ def build_house(
         index,
         projection,
         galleries,
-        Subjects(galleries, records, projection, locks),
-        Enroll(galleries, extract, records, projection, locks),
+        Subjects(galleries, records, projection, writes),
+        Enroll(galleries, extract, records, projection, writes),
         Verify(galleries, extract, records, projection),
         Identify(galleries, extract, projection),
         Analyze(galleries, extract, vision, [Attribute.AGE, Attribute.GENDER_PRESENTATION]),

@@ -10,6 +10,7 @@ import pytest
 
 from facegrid.domain.errors import IndexLoading, StoreUnavailable
 from facegrid.domain.galleries import Gallery, IndexRows
+from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.identity.enroll import EnrollMode
 from facegrid.identity.following import Following
 from facegrid.storage.indexes.resident import ResidentIndex
@@ -30,13 +31,20 @@ class OutlivingIndex(ResidentIndex):
         self.followed: list[str] = []
         self.still: asyncio.Event | None = None
 
-    async def open(self, gallery: str, version: str, dimension: int) -> set[str]:
+    async def open(
+        self, gallery: str, version: str, dimension: int, settings: IndexSettings = EXACT_INDEX
+    ) -> set[str]:
         """Count how often all keys are read."""
         self.opened += 1
         self.place = self.place or "collection/1"
-        return await super().open(gallery, version, dimension)
+        return await super().open(gallery, version, dimension, settings)
 
-    async def resume(self, gallery: str, version: str) -> str:  # noqa: ARG002  # the port
+    async def resume(
+        self,
+        gallery: str,  # noqa: ARG002  # the port's
+        version: str,  # noqa: ARG002
+        settings: IndexSettings = EXACT_INDEX,  # noqa: ARG002
+    ) -> str:
         """Go on with what is there."""
         return self.place
 
@@ -56,7 +64,7 @@ class OutlivingIndex(ResidentIndex):
             raise StoreUnavailable("the index does not answer")
         await super().remove(gallery, encounter_ids)
 
-    def follow(self, gallery: str) -> None:
+    def follow(self, gallery: str, settings: IndexSettings = EXACT_INDEX) -> None:  # noqa: ARG002  # the port's
         """Note who wants to see everything."""
         self.followed.append(gallery)
 
@@ -92,6 +100,11 @@ class Site:
         return gallery
 
 
+@pytest.fixture(autouse=True)
+def _settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facegrid.identity.projection._SETTLING_S", 0.0)
+
+
 @pytest.fixture
 async def site(tmp_path: Path) -> Site:
     """Make a site where Ann was enrolled and all is written down."""
@@ -116,7 +129,7 @@ async def work(house: House) -> None:
     await publish(house)
     await house.add("ann", b"ann#3", mode=EnrollMode.REPLACE, request_id="four")
     await house.subjects.delete(call("DeleteSubject", "five"), "g", "bob")
-    await house.records.compact(await house.galleries.get("g"), house.enroll._locks.hold)
+    await house.records.compact(await house.galleries.get("g"), house.enroll._writes.hold)
     await publish(house)
     await house.add("cy", b"cy", request_id="six")
     await house.add("ann", b"ann#4", mode=EnrollMode.REPLACE, request_id="seven")
@@ -158,7 +171,7 @@ async def test_a_watermark_stays_below_what_is_under_way(site: Site) -> None:
 async def test_only_what_changed_is_added_again(site: Site) -> None:
     """What the watermark covers stays where it is."""
     house = await site.start()
-    await house.records.compact(await house.galleries.get("g"), house.enroll._locks.hold)
+    await house.records.compact(await house.galleries.get("g"), house.enroll._writes.hold)
     await house.add("bob", b"bob")
     site.index.added = 0
     await site.check()

@@ -26,7 +26,7 @@ class Following(Projection):
         """Let the next search see a revision: clients hold only acknowledged ones, which the index has."""
         await self.ready(gallery, deadline)
         if revision > self.revision(gallery):
-            self._shared.follow(gallery.gallery_id)
+            self._shared.follow(gallery.gallery_id, gallery.index)
 
     def subject_count(self, gallery: Gallery) -> int:
         """Return the number of subjects that a search covers."""
@@ -35,7 +35,7 @@ class Following(Projection):
     async def _look(self, gallery: Gallery) -> None:
         watermark = await self._watermarks.get(gallery.gallery_id)
         if gallery.gallery_id not in self._subjects:
-            self._shared.follow(gallery.gallery_id)
+            self._shared.follow(gallery.gallery_id, gallery.index)
         self._subjects[gallery.gallery_id] = watermark.subjects
         self._reached(gallery, watermark.revision)
 

@@ -21,7 +21,6 @@ from facegrid.domain.errors import ConfigurationError, Unavailable
 from facegrid.gateway.server import GatewayServer
 from facegrid.serving.stores import OpenStore, open_store
 from facegrid.serving.succession import following
-from facegrid.serving.upkeep import upkeep
 from facegrid.serving.wiring import Application, Vision, build_application, build_engine
 from facegrid.settings import Settings
 from facegrid.storage.objects.files import FolderLock
@@ -130,7 +129,7 @@ def _role(
 ) -> AbstractAsyncContextManager[None]:
     if store.succeed:
         return following(settings, store, application.vision, server)
-    return upkeep(application.compact, application.projection)
+    return application.upkeep()
 
 
 def _reachable(address: str) -> str:

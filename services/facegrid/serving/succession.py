@@ -11,7 +11,6 @@ import structlog
 from facegrid.domain.errors import ConfigurationError, FacegridError, Unavailable
 from facegrid.gateway.server import GatewayServer
 from facegrid.serving.stores import OpenStore
-from facegrid.serving.upkeep import upkeep
 from facegrid.serving.wiring import Vision, build_application
 from facegrid.settings import Settings
 
@@ -65,7 +64,7 @@ async def _lead(settings: Settings, store: OpenStore, vision: Vision, server: Ga
                 except Unavailable as error:
                     log.warning("waiting to lead", message=error.message)
                     await asyncio.sleep(_RETRY_S)
-        await stack.enter_async_context(upkeep(application.compact, application.projection))
+        await stack.enter_async_context(application.upkeep())
         server.lead(application.servicers)
         log.info("leading")
-        await asyncio.Event().wait()
+        await application.watch(server)

@@ -2,57 +2,37 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 
 from facegrid.domain.errors import ConfigurationError, FacegridError
-from facegrid.identity.compaction import Compact
-from facegrid.identity.projection import Projection
 
-_COMPACT_S, _PUBLISH_S = 0.25, 0.5
-_AFTER_FAILURE = {"not compacted": 30.0, "not published": 2.0}
+_PAUSE_S, _PAUSE_AFTER_FAILURE_S = 0.25, 30.0
 
 
 @asynccontextmanager
-async def upkeep(compact: Compact, projection: Projection) -> AsyncIterator[None]:
-    """Compact galleries when it is due, and publish how far their indexes have come.
-
-    Either may be broken off at any point. What is published is settled: an index shows a change to all its
-    servers within 0.4 s (measured with Milvus 2.3.5), and is asked how far it was one round of 0.5 s ago.
-    """
-    log = structlog.get_logger()
-
-    async def compact_and_say() -> None:
-        if count := await compact():
-            log.info("compacted", galleries=count)
-
-    async with (
-        _repeated("not compacted", compact_and_say, _COMPACT_S),
-        _repeated("not published", projection.publish, _PUBLISH_S),
-    ):
-        yield
-
-
-@asynccontextmanager
-async def _repeated(failure: str, work: Callable[[], Awaitable[None]], pause_s: float) -> AsyncIterator[None]:
-    task = asyncio.create_task(_repeat(failure, work, pause_s))
+async def upkeep(**works: Callable[[], Awaitable[int]]) -> AsyncIterator[None]:
+    """Do what has to be done again and again; each says how much it did."""
+    tasks = [asyncio.create_task(_repeat(name, work)) for name, work in works.items()]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
-async def _repeat(failure: str, work: Callable[[], Awaitable[None]], pause_s: float) -> None:
+async def _repeat(name: str, work: Callable[[], Awaitable[int]]) -> None:
     log = structlog.get_logger()
     while True:
-        pause = pause_s
+        pause = _PAUSE_S
         try:
-            await work()
+            if count := await work():
+                log.info("upkeep", work=name, count=count)
         except Exception as error:  # noqa: BLE001  # whatever it was, the next may succeed
             known = isinstance(error, FacegridError | ConfigurationError)
-            log.warning(failure, cause=type(error).__name__, message=str(error) if known else "")
-            pause = _AFTER_FAILURE[failure]
+            message = str(error) if known else ""
+            log.warning("upkeep failed", work=name, cause=type(error).__name__, message=message)
+            pause = _PAUSE_AFTER_FAILURE_S
         await asyncio.sleep(pause)

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -15,6 +16,7 @@ from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
+from facegrid.identity.catching_up import CatchUp
 from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
 from facegrid.identity.enroll import Enroll
@@ -24,11 +26,15 @@ from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identify
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
 from facegrid.identity.projection import Projection
-from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.subjects import Subjects
 from facegrid.identity.verify import Verify
+from facegrid.identity.writes import Writes
 from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
+from facegrid.serving.upkeep import upkeep
 from facegrid.settings import Settings
+from facegrid.storage.indexes.milvus import MilvusIndex
+from facegrid.storage.indexes.milvus_connection import MilvusOptions
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.records.followed import FollowedRecords
 from facegrid.storage.records.records import StoredRecords
@@ -36,9 +42,6 @@ from facegrid.vision.decode import PhotographLimits
 from facegrid.vision.device import choose_device, usable_cores
 from facegrid.vision.engine import BATCHES, VisionEngine
 from facegrid.vision.packs import PackFolder
-
-if TYPE_CHECKING:  # pymilvus takes seconds to import
-    from facegrid.storage.indexes.milvus import MilvusIndex
 
 _WATCH_S = 2
 # The layers of small models give more threads than these little to share.
@@ -64,6 +67,7 @@ class Application:
     index: Index
     projection: Projection
     compact: Compact
+    catch_up: CatchUp
     default_pack: str
 
     async def warm(self) -> None:
@@ -76,19 +80,20 @@ class Application:
         await self.galleries.recover()
 
     async def watch(self, server: GatewayServer) -> None:
-        """Say for ever which services have their store: detection and comparison need none."""
+        """Say for ever which services have their store and index: detection and comparison need none."""
         had_store = True
         while True:
             await asyncio.sleep(_WATCH_S)
             has_store = await self._has_store()
             if has_store is not had_store:
-                structlog.get_logger().warning("the object store", answers=has_store)
+                structlog.get_logger().warning("object store and index", answer=has_store)
                 await server.set_serving(serving=has_store, services=NEED_A_STORE)
             had_store = has_store
 
     async def _has_store(self) -> bool:
         try:
             await self.records.check()
+            await self.index.check()
         except (FacegridError, ConfigurationError):
             return False
         return True
@@ -102,6 +107,12 @@ class Application:
         """Load the galleries' packs and fill their indexes. Raises ConfigurationError and Unavailable."""
         await self.warm_galleries()
         await self.galleries.fill()
+
+    def upkeep(self) -> AbstractAsyncContextManager[None]:
+        """Do beside the calls what the server that writes to the store has to do."""
+        return upkeep(
+            compact=self.compact, catch_up=self.catch_up, publish_watermarks=self.projection.publish
+        )
 
     def close(self) -> None:
         """Stop the threads of the adapters."""
@@ -138,21 +149,24 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
     records, projection = _state(store, index)
     detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
     extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
-    locks = SubjectLocks()
-    galleries = Galleries(records, projection, extract)
+    writes = Writes(settings.max_calls)
+    galleries = Galleries(records, projection, extract, writes)
     servicers = Servicers(
         FaceServicer(
             extract, Compare(extract), Analyze(galleries, extract, vision, _allowed(settings.attributes))
         ),
-        GalleryServicer(galleries, Subjects(galleries, records, projection, locks)),
+        GalleryServicer(galleries, Subjects(galleries, records, projection, writes)),
         IdentityServicer(
-            Enroll(galleries, extract, records, projection, locks),
+            Enroll(galleries, extract, records, projection, writes),
             Verify(galleries, extract, records, projection),
             Identify(galleries, extract, projection),
         ),
     )
-    compact = Compact(galleries, records, projection, locks, settings.compact_after)
-    return Application(servicers, galleries, vision, records, index, projection, compact, settings.pack)
+    compact = Compact(galleries, records, projection, writes, settings.compact_after)
+    catch_up = CatchUp(projection, writes)
+    return Application(
+        servicers, galleries, vision, records, index, projection, compact, catch_up, settings.pack
+    )
 
 
 def _allowed(names: str) -> list[Attribute]:
@@ -167,7 +181,7 @@ def _allowed(names: str) -> list[Attribute]:
         ) from None
 
 
-def _state(store: OpenStore, index: "ResidentIndex | MilvusIndex") -> tuple[StoredRecords, Projection]:
+def _state(store: OpenStore, index: ResidentIndex | MilvusIndex) -> tuple[StoredRecords, Projection]:
     if store.succeed is None or isinstance(index, ResidentIndex):
         records = StoredRecords(store.objects, store.connections)
         return records, Projection(records, index)
@@ -175,9 +189,17 @@ def _state(store: OpenStore, index: "ResidentIndex | MilvusIndex") -> tuple[Stor
     return followed, Following(followed, index)
 
 
-def _index(settings: Settings, check_owner: Callable[[], None]) -> "ResidentIndex | MilvusIndex":
+def _index(settings: Settings, check_owner: Callable[[], None]) -> ResidentIndex | MilvusIndex:
     if not settings.milvus:
         return ResidentIndex(workers=usable_cores())
-    from facegrid.storage.indexes.milvus import MilvusIndex  # noqa: PLC0415  # see above
-
-    return MilvusIndex(settings.milvus, settings.milvus_token.get_secret_value(), check_owner=check_owner)
+    options = MilvusOptions(
+        settings.milvus_token.get_secret_value(),
+        settings.milvus_database,
+        settings.milvus_ca,
+        settings.milvus_server_name,
+        settings.milvus_replicas,
+        settings.milvus_shards,
+        settings.milvus_consistency,
+        settings.milvus_timeout_s,
+    )
+    return MilvusIndex(settings.milvus, options, check_owner=check_owner)
