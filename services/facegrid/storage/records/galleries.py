@@ -3,15 +3,15 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import GalleryExists, GalleryNotFound, RequestIdReused
-from facegrid.domain.galleries import Gallery
+from facegrid.domain.galleries import Gallery, Watermark
 from facegrid.storage.objects.forms import Form, read, to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore
 from facegrid.storage.records.claims import Claims
-from facegrid.storage.records.codec import gallery_form, parse_gallery
+from facegrid.storage.records.codec import gallery_form, parse_gallery, parse_watermark
 from facegrid.storage.records.layout import (
     CLAIMS,
     GALLERIES,
@@ -21,6 +21,7 @@ from facegrid.storage.records.layout import (
     gallery_prefix,
     gallery_settings_key,
     name_key,
+    watermark_key,
 )
 
 _DELETION = "DeleteGallery"
@@ -137,6 +138,17 @@ class StoredGalleries:
         """Return the ids that no name leads to."""
         named = {read(self._store, key, _parse_id) for key in self._store.keys(NAMES)}
         return [gallery_id for gallery_id in self._ids() if gallery_id not in named]
+
+    def watermark(self, gallery_id: str) -> Watermark | None:
+        """Return how far a gallery's index had come."""
+        try:
+            return read(self._store, watermark_key(gallery_id), parse_watermark)
+        except ObjectMissing:
+            return None
+
+    def set_watermark(self, gallery_id: str, watermark: Watermark) -> None:
+        """Write down how far a gallery's index has come."""
+        self._store.put(watermark_key(gallery_id), to_json(asdict(watermark)))
 
     def erase(self, gallery_id: str) -> None:
         """Remove every object under an id."""
