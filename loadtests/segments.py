@@ -74,7 +74,7 @@ async def write(store: LocalObjectStore, gallery: Gallery, batches: Iterator[Tem
     incoming = await records.begin_import(gallery, call, 1)
     for batch in batches:
         await incoming.add(batch)
-    await incoming.publish(call, 1)
+    await incoming.publish(call)
     records.close()
 
 

@@ -206,11 +206,19 @@ async def import_columns(
     store: ObjectStore, batches: Iterable[TemplateColumns], request_id: str = "i1", revision: int = 7
 ) -> int:
     """Import batches and return the revision that shows them."""
-    records, call = StoredRecords(store, workers=2), make_call("ImportTemplates", request_id)
+    records = StoredRecords(store, workers=2)
     try:
-        incoming = await records.begin_import(make_gallery(), call, revision)
-        for batch in batches:
-            await incoming.add(batch)
-        return await incoming.publish(call, revision)
+        return await import_into(records, batches, request_id, revision)
     finally:
         records.close()
+
+
+async def import_into(
+    records: StoredRecords, batches: Iterable[TemplateColumns], request_id: str = "i1", revision: int = 7
+) -> int:
+    """Import batches and return the revision that shows them."""
+    call = make_call("ImportTemplates", request_id)
+    incoming = await records.begin_import(make_gallery(), call, revision)
+    for batch in batches:
+        await incoming.add(batch)
+    return await incoming.publish(call)

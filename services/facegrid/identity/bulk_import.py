@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from facegrid.domain.calls import Call
@@ -12,6 +13,7 @@ from facegrid.domain.errors import (
     FacegridError,
     GalleryNotFound,
     InvalidField,
+    RequestIdReused,
     TemplateVersionMismatch,
     Unavailable,
 )
@@ -57,33 +59,48 @@ class ImportTemplates:
         check_quality(None, gallery.quality_rules, "vectors")
         await self._projection.ready(gallery, call.deadline)
         progress, digest = ImportProgress(gallery), hashlib.sha256(template_version.encode())
-        incoming = await self._records.begin_import(gallery, call, self._projection.next_revision(gallery))
-        try:
-            async for sent in batches:
-                columns = await asyncio.to_thread(_checked, sent, gallery.dimension, digest)
-                await incoming.add(columns)
-                progress.received += len(columns.vectors)
-                yield progress
-            _check_any(progress)
-        except BaseException:
-            await asyncio.shield(incoming.discard())
-            raise
-        sealed = replace(call, fingerprint=digest.hexdigest())
-        commit = asyncio.create_task(self._commit(sealed, gallery, incoming, progress))
+        with ExitStack() as revising:
+            revision = revising.enter_context(self._projection.revise(gallery))
+            incoming = await self._records.begin_import(gallery, call, revision)
+            try:
+                async for sent in batches:
+                    columns = await asyncio.to_thread(_checked, sent, gallery.dimension, digest)
+                    await incoming.add(columns)
+                    progress.received += len(columns.vectors)
+                    yield progress
+                _check_any(progress)
+            except BaseException:
+                revising.close()  # nothing was changed
+                await asyncio.shield(incoming.discard())
+                raise
+            sealed = replace(call, fingerprint=digest.hexdigest())
+            commit = asyncio.create_task(
+                self._commit(sealed, incoming, progress, revision, revising.pop_all())
+            )
         while not (await asyncio.wait([commit], timeout=_REPORT_S))[0]:
             yield progress
         await commit
         yield progress
 
     async def _commit(
-        self, call: Call, gallery: Gallery, incoming: TemplateImport, progress: ImportProgress
+        self,
+        call: Call,
+        incoming: TemplateImport,
+        progress: ImportProgress,
+        wanted: int,
+        revising: ExitStack,
     ) -> None:
         """Publish and show what was written; it goes on where the caller does not wait for it."""
+        gallery = progress.gallery
         try:
-            wanted = self._projection.next_revision(gallery)
-            revision = await incoming.publish(call, wanted)
-            progress.repeated = revision != wanted
-            await self._show(gallery, incoming, progress)
+            with revising:
+                try:
+                    revision = await incoming.publish(call)
+                except RequestIdReused:
+                    revising.close()  # likewise
+                    raise
+                progress.repeated = revision != wanted
+                await self._show(gallery, incoming, progress)
             await self._projection.reached(gallery, revision)
             progress.searchable, progress.revision = progress.received, revision
         except (FacegridError, ConfigurationError):

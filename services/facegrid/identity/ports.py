@@ -14,7 +14,7 @@ from facegrid.domain.calls import Call
 from facegrid.domain.columns import TemplateColumns
 from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.faces import DetectedFace, Detection, Floats
-from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone
+from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, Watermark
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.domain.matching import Hit
 from facegrid.domain.packs import Pack
@@ -163,7 +163,7 @@ class Records(Protocol):
         ...
 
     async def begin_import(self, gallery: Gallery, call: Call, revision: int) -> "TemplateImport":
-        """Begin to write encounters whose templates exist already; their records state a revision."""
+        """Begin to write encounters whose templates exist already; a revision first shows them."""
         ...
 
     async def export_page(self, gallery: Gallery, after: str) -> tuple[list[Encounter], str]:
@@ -182,6 +182,18 @@ class Records(Protocol):
 
         Beside them stands the latest revision that first shows one of them.
         """
+        ...
+
+    async def replaced(self, gallery: Gallery) -> list[str]:
+        """Return, once `rows` has ended, every encounter that a change took away which is not compacted."""
+        ...
+
+    async def watermark(self, gallery_id: str) -> Watermark | None:
+        """Return how far the gallery's index had come when that was last written down."""
+        ...
+
+    async def set_watermark(self, gallery_id: str, watermark: Watermark) -> None:
+        """Write down how far the gallery's index has come, for other servers and for the next start."""
         ...
 
     def due(self, loose: int, before: datetime) -> list[Gallery]:
@@ -207,10 +219,10 @@ class TemplateImport(Protocol):
         """Write encounters."""
         ...
 
-    async def publish(self, call: Call, revision: int) -> int:
-        """Let all encounters count, in one step, with the revision that shows them.
+    async def publish(self, call: Call) -> int:
+        """Let all encounters count, in one step, and return the revision that shows them.
 
-        Returns the earlier one of a retry, whose encounters are not written again; `call` has the digest of
+        It is the earlier one of a retry, whose encounters are not written again; `call` has the digest of
         all that was added. Raises RequestIdReused.
         """
         ...
@@ -233,6 +245,17 @@ class Index(Protocol):
         self, gallery: str, version: str, dimension: int, settings: IndexSettings = EXACT_INDEX
     ) -> set[str]:
         """Make the index of a gallery ready and return the keys of the rows that it holds already."""
+        ...
+
+    async def resume(self, gallery: str, version: str, settings: IndexSettings = EXACT_INDEX) -> str:
+        """Use an index as another process left it, and return which one it is; empty where it must be opened.
+
+        Always empty where the index ends with its process.
+        """
+        ...
+
+    async def count(self, gallery: str) -> int:
+        """Return the number of rows that the index holds."""
         ...
 
     async def check(self) -> None:
@@ -262,4 +285,12 @@ class Index(Protocol):
 
     def close(self) -> None:
         """Let go of threads and connections."""
+        ...
+
+
+class SharedIndex(Index, Protocol):
+    """An Index that several servers search while one of them writes."""
+
+    def follow(self, gallery: str, settings: IndexSettings = EXACT_INDEX) -> None:
+        """Let searches that begin within a second see all that was acknowledged by now, whoever wrote it."""
         ...

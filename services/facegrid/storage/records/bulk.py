@@ -34,10 +34,10 @@ class SegmentImport:
     def __init__(
         self, store: ObjectStore, subjects: StoredSubjects, call: Call, revision: int, run: Run
     ) -> None:
-        """Take the store, the gallery, the call, the revision that rows state, and what runs in threads."""
+        """Take the store, the gallery, the call, the revision that shows it, and what runs in threads."""
         self._store, self._subjects, self._run = store, subjects, run
         self._segments = subjects.segments
-        self._rows = ImportRows(subjects.layout, call, revision)
+        self._rows, self._revision = ImportRows(subjects.layout, call, revision), revision
         self._last = self._segments.view.manifest.number + _MANIFESTS_MEANWHILE
         self._waiting: list[pa.Table] = []
         self._files: list[SegmentFile] = []
@@ -52,13 +52,13 @@ class SegmentImport:
             self._writing = asyncio.ensure_future(self._run(self._write, self._waiting))
             self._waiting = []
 
-    async def publish(self, call: Call, revision: int) -> int:
+    async def publish(self, call: Call) -> int:
         """Let all count, in one step, and return the revision that shows them: an earlier one of a retry.
 
         Raises RequestIdReused, and StoreUnavailable where too many compactions came meanwhile.
         """
         await self._written()
-        return int(await self._run(self._publish, call, revision))
+        return int(await self._run(self._publish, call))
 
     async def discard(self) -> None:
         """Remove what was written and cannot count."""
@@ -87,29 +87,33 @@ class SegmentImport:
     def _write(self, tables: Sequence[pa.Table]) -> None:
         self._files += self._segments.write(pa.concat_tables(tables), self._last)
 
-    def _publish(self, call: Call, revision: int) -> int:
-        form = {"import": {"fingerprint": call.fingerprint, "revision": revision}}
+    def _publish(self, call: Call) -> int:
+        form = {"import": {"fingerprint": call.fingerprint, "revision": self._revision}}
         memory = columns_of([{"id": bytes.fromhex(self._rows.name), "record": to_json(form)}])
         self._write([*self._waiting, memory])
         with self._segments.writing:
-            while (published := self._published(call)) is None:
-                view = self._segments.view
-                if view.manifest.number >= self._last:
-                    raise StoreUnavailable("too much was compacted during the import; retry")
-                self._offered = True
-                self._segments.publish([*(one.file for one in view.segments), *self._files], revision)
+            published = self._published(call)
+            if published is None:
+                published = self._revision
+                self._offer()
         self._discard()
-        self._subjects.last_revision = max(self._subjects.last_revision, published)
         return published
 
     def _published(self, call: Call) -> int | None:
-        """Return the revision of the import where it counts, by this try or another."""
-        self._segments.reload()
+        """Return the revision of the import where an earlier try of it counts."""
         record = self._segments.record(self._rows.name)
         if record is None:
             return None
         check_fingerprint(record["import"]["fingerprint"], call)
         return int(record["import"]["revision"])
+
+    def _offer(self) -> None:
+        view = self._segments.view
+        if view.manifest.number >= self._last:
+            raise StoreUnavailable("too much was compacted during the import; retry")
+        self._offered = True
+        if not self._segments.publish([*(one.file for one in view.segments), *self._files], 0):
+            raise StoreUnavailable("another server writes to the gallery; retry")
 
     def _discard(self) -> None:
         if not self._offered:

@@ -20,10 +20,12 @@ def export_page(subjects: StoredSubjects, after: str) -> tuple[list[Encounter], 
     Rows are read at once, and subjects with objects one by one. Objects are listed before the rows and again
     after them: what was compacted between is a row by then, and what replaced a row has become an object.
     """
+    subjects.refresh()
     last = subjects.segments.sid_ahead(after, _ROWS)
     listed = list(islice(_loose(subjects, after, last), _ROWS))
     if len(listed) == _ROWS:
         last = listed[-1].sid
+    subjects.refresh()
     rows = subjects.segments.between(after, last)
     folders = {folder.sid: folder for folder in [*listed, *_loose(subjects, after, last)]}
     encounters = [one for one in rows if subjects.layout.sid(one.subject_id) not in folders]
