@@ -10,7 +10,8 @@ from facegrid.domain.names import check_name
 
 Value = str | int | float | bool
 _MOST_METADATA, _MOST_SUB_GALLERIES, _LONGEST_TEXT = 64, 32, 1024
-_SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
+_MOST_BYTES = 16_384  # of all texts: Milvus holds 64 KiB of JSON a row, which may write a byte as three
+_LARGEST_INTEGER = 2**63 - 1
 
 
 class Status(Enum):
@@ -22,11 +23,20 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The labels of an encounter. `sub_galleries` name parts of the gallery that can be searched alone."""
+    """The labels of an encounter. `sub_galleries` name parts of the gallery that can be searched alone.
+
+    `subject_status` is that of its subject, which every encounter of it carries.
+    """
 
     metadata: Mapping[str, Value] = field(default_factory=dict)
     sub_galleries: tuple[str, ...] = ()
     status: Status = Status.ACTIVE
+    subject_status: Status = Status.ACTIVE
+
+    @property
+    def searched(self) -> bool:
+        """Whether searches and verifications count the encounter."""
+        return self.status is self.subject_status is Status.ACTIVE
 
 
 NO_LABELS = Labels()
@@ -40,6 +50,8 @@ def check_labels(labels: Labels) -> Labels:
         )
     for key, value in labels.metadata.items():
         check_value(value, f"metadata[{check_name(key, 'metadata')}]")
+    if sum(len(value.encode()) for value in labels.metadata.values() if isinstance(value, str)) > _MOST_BYTES:
+        raise InvalidField(f"metadata has more than {_MOST_BYTES} bytes of text", field="metadata")
     if len(labels.sub_galleries) > _MOST_SUB_GALLERIES:
         raise InvalidField(f"sub_galleries names more than {_MOST_SUB_GALLERIES}", field="sub_galleries")
     for number, name in enumerate(labels.sub_galleries):
@@ -53,6 +65,6 @@ def check_value(value: Value, field: str) -> Value:
         raise InvalidField(f"{field} is longer than {_LONGEST_TEXT} characters or not printable", field=field)
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidField(f"{field} is {value}, which is no finite number", field=field)
-    if isinstance(value, int) and not _SMALLEST_INTEGER <= value <= _LARGEST_INTEGER:
-        raise InvalidField(f"{field} is {value}, which has more than 64 bits", field=field)
+    if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:  # Milvus reads no -2^63
+        raise InvalidField(f"{field} is {value}, which is beyond ±{_LARGEST_INTEGER}", field=field)
     return value

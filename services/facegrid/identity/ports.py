@@ -12,6 +12,7 @@ from facegrid.domain.attributes import Attribute, FaceAttributes
 from facegrid.domain.calls import Call
 from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.faces import DetectedFace, Detection, Floats
+from facegrid.domain.filters import UNRESTRICTED, Restriction
 from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone
 from facegrid.domain.matching import Hit
 from facegrid.domain.packs import Pack
@@ -192,10 +193,12 @@ class Index(Protocol):
         """Remove the rows of these encounters; unknown ids are ignored."""
         ...
 
-    async def search(self, gallery: str, probes: Floats, limit: int) -> list[list[Hit]]:
-        """Return for each probe of (N, dimension) the `limit` best rows, best first.
+    async def search(
+        self, gallery: str, probes: Floats, limit: int, *, restriction: Restriction = UNRESTRICTED
+    ) -> list[list[Hit]]:
+        """Return for each probe of (N, dimension) the `limit` best of the rows allowed, best first.
 
-        Fewer hits than `limit` mean that the index holds no more rows.
+        Fewer hits than `limit` mean that the index holds no more such rows.
         """
         ...
 

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from facegrid.v1 import types_pb2 as facegrid_dot_v1_dot_types__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!facegrid/v1/gallery_service.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x17\x66\x61\x63\x65grid/v1/types.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xe3\x02\n\x14\x43reateGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x1d\n\x10verify_threshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1f\n\x12identify_threshold\x18\x05 \x01(\x02H\x01\x88\x01\x01\x12\x1d\n\x10keep_photographs\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12/\n\rquality_rules\x18\x07 \x03(\x0b\x32\x18.facegrid.v1.QualityRule\x12*\n\nattributes\x18\x08 \x03(\x0e\x32\x16.facegrid.v1.AttributeB\x13\n\x11_verify_thresholdB\x15\n\x13_identify_thresholdB\x13\n\x11_keep_photographs\">\n\x15\x43reateGalleryResponse\x12%\n\x07gallery\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Gallery\"U\n\x11GetGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12GetGalleryResponse\x12%\n\x07gallery\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Gallery\"k\n\x14ListGalleriesRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x15ListGalleriesResponse\x12\'\n\tgalleries\x18\x01 \x03(\x0b\x32\x14.facegrid.v1.Gallery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x14\x44\x65leteGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x17\n\x15\x44\x65leteGalleryResponse\"r\n\x11GetSubjectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12GetSubjectResponse\x12%\n\x07subject\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Subject\"\x81\x01\n\x13ListSubjectsRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"W\n\x14ListSubjectsResponse\x12&\n\x08subjects\x18\x01 \x03(\x0b\x32\x14.facegrid.v1.Subject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x14\x44\x65leteSubjectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\")\n\x15\x44\x65leteSubjectResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\"\x93\x01\n\x16\x44\x65leteEncounterRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x65ncounter_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\"+\n\x17\x44\x65leteEncounterResponse\x12\x10\n\x08revision\x18\x01 \x01(\t2\xc1\x05\n\x0eGalleryService\x12V\n\rCreateGallery\x12!.facegrid.v1.CreateGalleryRequest\x1a\".facegrid.v1.CreateGalleryResponse\x12M\n\nGetGallery\x12\x1e.facegrid.v1.GetGalleryRequest\x1a\x1f.facegrid.v1.GetGalleryResponse\x12V\n\rListGalleries\x12!.facegrid.v1.ListGalleriesRequest\x1a\".facegrid.v1.ListGalleriesResponse\x12V\n\rDeleteGallery\x12!.facegrid.v1.DeleteGalleryRequest\x1a\".facegrid.v1.DeleteGalleryResponse\x12M\n\nGetSubject\x12\x1e.facegrid.v1.GetSubjectRequest\x1a\x1f.facegrid.v1.GetSubjectResponse\x12S\n\x0cListSubjects\x12 .facegrid.v1.ListSubjectsRequest\x1a!.facegrid.v1.ListSubjectsResponse\x12V\n\rDeleteSubject\x12!.facegrid.v1.DeleteSubjectRequest\x1a\".facegrid.v1.DeleteSubjectResponse\x12\\\n\x0f\x44\x65leteEncounter\x12#.facegrid.v1.DeleteEncounterRequest\x1a$.facegrid.v1.DeleteEncounterResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!facegrid/v1/gallery_service.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x17\x66\x61\x63\x65grid/v1/types.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\"\xe3\x02\n\x14\x43reateGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x1d\n\x10verify_threshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1f\n\x12identify_threshold\x18\x05 \x01(\x02H\x01\x88\x01\x01\x12\x1d\n\x10keep_photographs\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12/\n\rquality_rules\x18\x07 \x03(\x0b\x32\x18.facegrid.v1.QualityRule\x12*\n\nattributes\x18\x08 \x03(\x0e\x32\x16.facegrid.v1.AttributeB\x13\n\x11_verify_thresholdB\x15\n\x13_identify_thresholdB\x13\n\x11_keep_photographs\">\n\x15\x43reateGalleryResponse\x12%\n\x07gallery\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Gallery\"U\n\x11GetGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12GetGalleryResponse\x12%\n\x07gallery\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Gallery\"k\n\x14ListGalleriesRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x15ListGalleriesResponse\x12\'\n\tgalleries\x18\x01 \x03(\x0b\x32\x14.facegrid.v1.Gallery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x14\x44\x65leteGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x17\n\x15\x44\x65leteGalleryResponse\"r\n\x11GetSubjectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12GetSubjectResponse\x12%\n\x07subject\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Subject\"\x81\x01\n\x13ListSubjectsRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"W\n\x14ListSubjectsResponse\x12&\n\x08subjects\x18\x01 \x03(\x0b\x32\x14.facegrid.v1.Subject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa0\x01\n\x14UpdateSubjectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12)\n\x06status\x18\x04 \x01(\x0e\x32\x13.facegrid.v1.StatusB\x04\xe2\x41\x01\x02\"P\n\x15UpdateSubjectResponse\x12%\n\x07subject\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Subject\x12\x10\n\x08revision\x18\x02 \x01(\t\"\x90\x03\n\x16UpdateEncounterRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x65ncounter_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x43\n\x08metadata\x18\x05 \x03(\x0b\x32\x31.facegrid.v1.UpdateEncounterRequest.MetadataEntry\x12\x15\n\rsub_galleries\x18\x06 \x03(\t\x12#\n\x06status\x18\x07 \x01(\x0e\x32\x13.facegrid.v1.Status\x12\x35\n\x0bupdate_mask\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\x1a\x43\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.facegrid.v1.Value:\x02\x38\x01\"V\n\x17UpdateEncounterResponse\x12)\n\tencounter\x18\x01 \x01(\x0b\x32\x16.facegrid.v1.Encounter\x12\x10\n\x08revision\x18\x02 \x01(\t\"u\n\x14\x44\x65leteSubjectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\")\n\x15\x44\x65leteSubjectResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\"\x93\x01\n\x16\x44\x65leteEncounterRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x65ncounter_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\"+\n\x17\x44\x65leteEncounterResponse\x12\x10\n\x08revision\x18\x01 \x01(\t2\xf7\x06\n\x0eGalleryService\x12V\n\rCreateGallery\x12!.facegrid.v1.CreateGalleryRequest\x1a\".facegrid.v1.CreateGalleryResponse\x12M\n\nGetGallery\x12\x1e.facegrid.v1.GetGalleryRequest\x1a\x1f.facegrid.v1.GetGalleryResponse\x12V\n\rListGalleries\x12!.facegrid.v1.ListGalleriesRequest\x1a\".facegrid.v1.ListGalleriesResponse\x12V\n\rDeleteGallery\x12!.facegrid.v1.DeleteGalleryRequest\x1a\".facegrid.v1.DeleteGalleryResponse\x12M\n\nGetSubject\x12\x1e.facegrid.v1.GetSubjectRequest\x1a\x1f.facegrid.v1.GetSubjectResponse\x12S\n\x0cListSubjects\x12 .facegrid.v1.ListSubjectsRequest\x1a!.facegrid.v1.ListSubjectsResponse\x12V\n\rUpdateSubject\x12!.facegrid.v1.UpdateSubjectRequest\x1a\".facegrid.v1.UpdateSubjectResponse\x12\\\n\x0fUpdateEncounter\x12#.facegrid.v1.UpdateEncounterRequest\x1a$.facegrid.v1.UpdateEncounterResponse\x12V\n\rDeleteSubject\x12!.facegrid.v1.DeleteSubjectRequest\x1a\".facegrid.v1.DeleteSubjectResponse\x12\\\n\x0f\x44\x65leteEncounter\x12#.facegrid.v1.DeleteEncounterRequest\x1a$.facegrid.v1.DeleteEncounterResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +46,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSUBJECTREQUEST'].fields_by_name['subject_id']._serialized_options = b'\342A\001\002'
   _globals['_LISTSUBJECTSREQUEST'].fields_by_name['gallery']._loaded_options = None
   _globals['_LISTSUBJECTSREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATESUBJECTREQUEST'].fields_by_name['gallery']._loaded_options = None
+  _globals['_UPDATESUBJECTREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATESUBJECTREQUEST'].fields_by_name['subject_id']._loaded_options = None
+  _globals['_UPDATESUBJECTREQUEST'].fields_by_name['subject_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATESUBJECTREQUEST'].fields_by_name['status']._loaded_options = None
+  _globals['_UPDATESUBJECTREQUEST'].fields_by_name['status']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEENCOUNTERREQUEST_METADATAENTRY']._loaded_options = None
+  _globals['_UPDATEENCOUNTERREQUEST_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['gallery']._loaded_options = None
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['subject_id']._loaded_options = None
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['subject_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['encounter_id']._loaded_options = None
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['encounter_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\002'
   _globals['_DELETESUBJECTREQUEST'].fields_by_name['gallery']._loaded_options = None
   _globals['_DELETESUBJECTREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
   _globals['_DELETESUBJECTREQUEST'].fields_by_name['subject_id']._loaded_options = None
@@ -55,38 +72,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEENCOUNTERREQUEST'].fields_by_name['subject_id']._serialized_options = b'\342A\001\002'
   _globals['_DELETEENCOUNTERREQUEST'].fields_by_name['encounter_id']._loaded_options = None
   _globals['_DELETEENCOUNTERREQUEST'].fields_by_name['encounter_id']._serialized_options = b'\342A\001\002'
-  _globals['_CREATEGALLERYREQUEST']._serialized_start=109
-  _globals['_CREATEGALLERYREQUEST']._serialized_end=464
-  _globals['_CREATEGALLERYRESPONSE']._serialized_start=466
-  _globals['_CREATEGALLERYRESPONSE']._serialized_end=528
-  _globals['_GETGALLERYREQUEST']._serialized_start=530
-  _globals['_GETGALLERYREQUEST']._serialized_end=615
-  _globals['_GETGALLERYRESPONSE']._serialized_start=617
-  _globals['_GETGALLERYRESPONSE']._serialized_end=676
-  _globals['_LISTGALLERIESREQUEST']._serialized_start=678
-  _globals['_LISTGALLERIESREQUEST']._serialized_end=785
-  _globals['_LISTGALLERIESRESPONSE']._serialized_start=787
-  _globals['_LISTGALLERIESRESPONSE']._serialized_end=876
-  _globals['_DELETEGALLERYREQUEST']._serialized_start=878
-  _globals['_DELETEGALLERYREQUEST']._serialized_end=966
-  _globals['_DELETEGALLERYRESPONSE']._serialized_start=968
-  _globals['_DELETEGALLERYRESPONSE']._serialized_end=991
-  _globals['_GETSUBJECTREQUEST']._serialized_start=993
-  _globals['_GETSUBJECTREQUEST']._serialized_end=1107
-  _globals['_GETSUBJECTRESPONSE']._serialized_start=1109
-  _globals['_GETSUBJECTRESPONSE']._serialized_end=1168
-  _globals['_LISTSUBJECTSREQUEST']._serialized_start=1171
-  _globals['_LISTSUBJECTSREQUEST']._serialized_end=1300
-  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=1302
-  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=1389
-  _globals['_DELETESUBJECTREQUEST']._serialized_start=1391
-  _globals['_DELETESUBJECTREQUEST']._serialized_end=1508
-  _globals['_DELETESUBJECTRESPONSE']._serialized_start=1510
-  _globals['_DELETESUBJECTRESPONSE']._serialized_end=1551
-  _globals['_DELETEENCOUNTERREQUEST']._serialized_start=1554
-  _globals['_DELETEENCOUNTERREQUEST']._serialized_end=1701
-  _globals['_DELETEENCOUNTERRESPONSE']._serialized_start=1703
-  _globals['_DELETEENCOUNTERRESPONSE']._serialized_end=1746
-  _globals['_GALLERYSERVICE']._serialized_start=1749
-  _globals['_GALLERYSERVICE']._serialized_end=2454
+  _globals['_CREATEGALLERYREQUEST']._serialized_start=143
+  _globals['_CREATEGALLERYREQUEST']._serialized_end=498
+  _globals['_CREATEGALLERYRESPONSE']._serialized_start=500
+  _globals['_CREATEGALLERYRESPONSE']._serialized_end=562
+  _globals['_GETGALLERYREQUEST']._serialized_start=564
+  _globals['_GETGALLERYREQUEST']._serialized_end=649
+  _globals['_GETGALLERYRESPONSE']._serialized_start=651
+  _globals['_GETGALLERYRESPONSE']._serialized_end=710
+  _globals['_LISTGALLERIESREQUEST']._serialized_start=712
+  _globals['_LISTGALLERIESREQUEST']._serialized_end=819
+  _globals['_LISTGALLERIESRESPONSE']._serialized_start=821
+  _globals['_LISTGALLERIESRESPONSE']._serialized_end=910
+  _globals['_DELETEGALLERYREQUEST']._serialized_start=912
+  _globals['_DELETEGALLERYREQUEST']._serialized_end=1000
+  _globals['_DELETEGALLERYRESPONSE']._serialized_start=1002
+  _globals['_DELETEGALLERYRESPONSE']._serialized_end=1025
+  _globals['_GETSUBJECTREQUEST']._serialized_start=1027
+  _globals['_GETSUBJECTREQUEST']._serialized_end=1141
+  _globals['_GETSUBJECTRESPONSE']._serialized_start=1143
+  _globals['_GETSUBJECTRESPONSE']._serialized_end=1202
+  _globals['_LISTSUBJECTSREQUEST']._serialized_start=1205
+  _globals['_LISTSUBJECTSREQUEST']._serialized_end=1334
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=1336
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=1423
+  _globals['_UPDATESUBJECTREQUEST']._serialized_start=1426
+  _globals['_UPDATESUBJECTREQUEST']._serialized_end=1586
+  _globals['_UPDATESUBJECTRESPONSE']._serialized_start=1588
+  _globals['_UPDATESUBJECTRESPONSE']._serialized_end=1668
+  _globals['_UPDATEENCOUNTERREQUEST']._serialized_start=1671
+  _globals['_UPDATEENCOUNTERREQUEST']._serialized_end=2071
+  _globals['_UPDATEENCOUNTERREQUEST_METADATAENTRY']._serialized_start=2004
+  _globals['_UPDATEENCOUNTERREQUEST_METADATAENTRY']._serialized_end=2071
+  _globals['_UPDATEENCOUNTERRESPONSE']._serialized_start=2073
+  _globals['_UPDATEENCOUNTERRESPONSE']._serialized_end=2159
+  _globals['_DELETESUBJECTREQUEST']._serialized_start=2161
+  _globals['_DELETESUBJECTREQUEST']._serialized_end=2278
+  _globals['_DELETESUBJECTRESPONSE']._serialized_start=2280
+  _globals['_DELETESUBJECTRESPONSE']._serialized_end=2321
+  _globals['_DELETEENCOUNTERREQUEST']._serialized_start=2324
+  _globals['_DELETEENCOUNTERREQUEST']._serialized_end=2471
+  _globals['_DELETEENCOUNTERRESPONSE']._serialized_start=2473
+  _globals['_DELETEENCOUNTERRESPONSE']._serialized_end=2516
+  _globals['_GALLERYSERVICE']._serialized_start=2519
+  _globals['_GALLERYSERVICE']._serialized_end=3406
 # @@protoc_insertion_point(module_scope)
