@@ -26,7 +26,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     house = build_house(tmp_path / "data", FakeVision())
     servicers = Servicers(
         FaceServicer(house.extract, Compare(house.extract), house.analyze),
-        GalleryServicer(house.galleries, house.subjects),
+        GalleryServicer(house.galleries, house.subjects, house.update),
         IdentityServicer(house.enroll, house.verify, house.identify),
     )
     server = GatewayServer(servicers, MESSAGE_LIMIT, CALL_LIMIT)

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 
@@ -117,7 +117,7 @@ class Enroll:
                     request_id=call.request_id,
                     actor=call.end_user,
                     replaces=tuple(encounter.encounter_id for encounter in replaced),
-                    labels=enrolment.labels,
+                    labels=_labels(enrolment.labels, subject),
                 )
                 await self._records.commit(
                     gallery,
@@ -165,6 +165,11 @@ def _check_mode(claim: Claim, mode: EnrollMode, subject: Subject | None, subject
 def _check_samples(gallery: Gallery, extractions: list[Extraction]) -> None:
     for place, extraction in enumerate(extractions):
         check_quality(extraction.faces[0].face, gallery.quality_rules, f"samples[{place}]")
+
+
+def _labels(labels: Labels, subject: Subject | None) -> Labels:
+    """Give an encounter the status of its subject as well."""
+    return replace(labels, subject_status=subject.status) if subject else labels
 
 
 def _sample(extraction: Extraction, gallery: Gallery) -> Sample:

@@ -13,7 +13,7 @@ from facegrid.domain.calls import Call
 from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.faces import DetectedFace, Detection, Floats
 from facegrid.domain.filters import UNRESTRICTED, Restriction
-from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone
+from facegrid.domain.galleries import Amendment, Encounter, Gallery, IndexRows, Subject, Tombstone
 from facegrid.domain.matching import Hit
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
@@ -131,7 +131,7 @@ class Records(Protocol):
         ...
 
     async def subject(self, gallery: Gallery, subject_id: str) -> Subject | None:
-        """Return a subject with its active encounters; None where there is none."""
+        """Return a subject with its encounters; None where there is none."""
         ...
 
     async def subjects(self, gallery: Gallery, after: str, limit: int) -> tuple[list[Subject], str]:
@@ -153,8 +153,24 @@ class Records(Protocol):
         """Remove encounters and, with the last one, their subject; mark their request ids as deleted."""
         ...
 
+    async def amendment(self, gallery: Gallery, call: Call) -> Amendment | None:
+        """Return what an earlier try of this call changed, its labels aside. Raises RequestIdReused."""
+        ...
+
+    async def amend(self, gallery: Gallery, subject_id: str, amendment: Amendment, call: Call) -> None:
+        """Write an amendment of a subject or of one of its encounters: from here on it counts."""
+        ...
+
+    async def settle(self, gallery: Gallery, call: Call) -> None:
+        """Take note that the index knows what a call amended."""
+        ...
+
+    async def amended(self, gallery: Gallery) -> set[str]:
+        """Return the encounters whose labels an index that holds their rows may not know."""
+        ...
+
     def rows(self, gallery: Gallery) -> AsyncIterator[tuple[IndexRows, int]]:
-        """Yield the rows of all active encounters in batches, after finishing what a crash left half done.
+        """Yield the rows of all encounters that are searched in batches; first finish what a crash broke off.
 
         Beside them stands the latest revision that first shows one of them.
         """

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from facegrid.domain.errors import GalleryNotFound, IndexLoading, RevisionNotReached
 from facegrid.domain.faces import Floats
+from facegrid.domain.filters import UNRESTRICTED, Restriction
 from facegrid.domain.galleries import Encounter, Gallery, index_rows
-from facegrid.domain.labels import Status
 from facegrid.domain.matching import Hit, best_per_subject, is_settled
 from facegrid.domain.revisions import next_revision
 from facegrid.identity.ports import Index, Records
@@ -91,6 +91,11 @@ class Projection:
         """Return the number of subjects that a search covers."""
         return len(self._state(gallery).subjects)
 
+    def has_subject(self, gallery: Gallery, subject_id: str) -> bool:
+        """Say whether a search covers a subject; False also where the index is not filled yet."""
+        state = self._states.get(gallery.gallery_id)
+        return state is not None and subject_id in state.subjects
+
     def next_revision(self, gallery: Gallery) -> int:
         """Return the revision of a mutation that begins now."""
         state = self._state(gallery)
@@ -100,7 +105,7 @@ class Projection:
     async def add(self, gallery: Gallery, encounter: Encounter) -> None:
         """Show an encounter and, in the same step, no longer those that it replaces."""
         state = self._state(gallery)
-        if encounter.encounter_id not in state.shown and encounter.labels.status is Status.ACTIVE:
+        if encounter.encounter_id not in state.shown and encounter.labels.searched:
             await self._show(state, gallery, encounter)
         await self.remove(gallery, encounter.replaces, encounter.revision)
 
@@ -112,6 +117,17 @@ class Projection:
             state.hidden.discard(encounter.encounter_id)
             state.swaps += 1
         _note(state, {encounter.encounter_id: encounter.subject_id})
+
+    async def amend(self, gallery: Gallery, encounters: Sequence[Encounter], revision: int) -> None:
+        """Show encounters with the labels that they have now, or no longer."""
+        state = self._state(gallery)
+        shown = {one.encounter_id: one.subject_id for one in encounters if one.labels.searched}
+        if shown:
+            await self._index.add(gallery.gallery_id, index_rows(encounters, gallery.dimension))
+            state.hidden.difference_update(shown)
+            _note(state, shown)
+        gone = [one.encounter_id for one in encounters if one.encounter_id not in shown]
+        await self.remove(gallery, gone, revision)
 
     async def remove(self, gallery: Gallery, encounter_ids: Sequence[str], revision: int) -> None:
         """Take encounters out of all searches from now on."""
@@ -126,12 +142,14 @@ class Projection:
             state.revision = max(state.revision, revision)
             state.changed.notify_all()
 
-    async def search(self, gallery: Gallery, probes: Floats, top: int) -> list[list[Hit]]:
-        """Return for each probe of (N, dimension) the `top` best subjects, best first."""
+    async def search(
+        self, gallery: Gallery, probes: Floats, top: int, restriction: Restriction = UNRESTRICTED
+    ) -> list[list[Hit]]:
+        """Return for each probe of (N, dimension) the `top` best subjects that are allowed, best first."""
         state, limit = self._state(gallery), top * _OVERFETCH
         while True:
             swaps = state.swaps
-            found = await self._index.search(gallery.gallery_id, probes, limit)
+            found = await self._index.search(gallery.gallery_id, probes, limit, restriction=restriction)
             if state.swaps != swaps:
                 continue  # a replacement went by: these rows may show its subject twice, or not at all
             seen = [[hit for hit in hits if hit.encounter_id not in state.hidden] for hits in found]
@@ -162,11 +180,16 @@ class Projection:
 
     async def _fill(self, gallery: Gallery, state: _State) -> None:
         present = await self._index.open(gallery.gallery_id, gallery.template_version, gallery.dimension)
+        amended = await self._records.amended(gallery) if present else set()
         async for rows, revision in self._records.rows(gallery):
             if self.is_dropped(gallery):
                 raise _deleted(gallery)
             keys = rows.keys if present else ()
-            missing = [row for row, key in enumerate(keys) if key not in present]
+            missing = [
+                row
+                for row, key in enumerate(keys)
+                if key not in present or rows.encounter_ids[row] in amended
+            ]
             await self._index.add(gallery.gallery_id, rows.take(missing) if keys else rows)
             present.difference_update(keys)
             _note(state, dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))

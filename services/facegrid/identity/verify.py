@@ -15,7 +15,7 @@ from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Records
 from facegrid.identity.projection import Projection
 from facegrid.identity.searching import SearchReport
-from facegrid.identity.subjects import find_subject
+from facegrid.identity.subjects import find_searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,17 @@ class Verify:
         min_revision: str,
         detection: DetectionOptions = SERVER_DEFAULT,
     ) -> Verification:
-        """Return the subject's highest score. Raises SubjectNotFound and the errors of extraction."""
+        """Return the highest score of the subject's active samples.
+
+        Raises SubjectNotFound, also where there are none, and the errors of extraction.
+        """
         gallery, pack = await self._galleries.get_with_pack(gallery_name)
         revision = revision_from_token(gallery.gallery_id, min_revision) if min_revision else 0
         selection = one_face_only(selection)
         probed = await self._extract.from_source(probe, pack, selection, "probe", detection)
         start = time.perf_counter()
         await self._projection.reach(gallery, revision, call.deadline)
-        subject = await find_subject(self._records, gallery, subject_id)
+        subject = await find_searched(self._records, gallery, subject_id)
         (face,) = probed.faces
         best = _best_sample(subject, face.template)
         return Verification(

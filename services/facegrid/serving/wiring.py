@@ -23,6 +23,7 @@ from facegrid.identity.identify import Identify
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
 from facegrid.identity.projection import Projection
 from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.update import Update
 from facegrid.identity.verify import Verify
 from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
@@ -140,11 +141,15 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         FaceServicer(
             extract, Compare(extract), Analyze(galleries, extract, vision, _allowed(settings.attributes))
         ),
-        GalleryServicer(galleries, Subjects(galleries, records, projection, locks)),
+        GalleryServicer(
+            galleries,
+            Subjects(galleries, records, projection, locks),
+            Update(galleries, records, projection, locks),
+        ),
         IdentityServicer(
             Enroll(galleries, extract, records, projection, locks),
             Verify(galleries, extract, records, projection),
-            Identify(galleries, extract, projection),
+            Identify(galleries, extract, records, projection),
         ),
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
