@@ -82,7 +82,7 @@ def nested(depth: int) -> Filter:
         (Between("a", minimum=True), "filter.range"),
         (Between("a b", 1), "filter.range.key"),
         (InSubGallery(("north", "../x")), "filter.sub_galleries.names[1]"),
-        (nested(9), ".".join(["filter", *["all_of.filters[0]"] * 8, "equals"])),
+        (nested(7), ".".join(["filter", *["all_of.filters[0]"] * 6, "equals"])),
         (AllOf((nested(2),) * 32), "filter.all_of.filters[31].all_of.filters[0].equals"),
     ],
 )
@@ -93,9 +93,9 @@ def test_filters_that_are_refused(wanted: Filter, field: str) -> None:
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize("wanted", [nested(8), AllOf((nested(2),) * 31), OneOf("a", tuple(range(256)))])
+@pytest.mark.parametrize("wanted", [nested(6), AllOf((nested(2),) * 31), OneOf("a", tuple(range(256)))])
 def test_filters_at_the_limits_are_taken(wanted: Filter) -> None:
-    """8 deep, 64 parts and 256 values are allowed."""
+    """6 deep, 64 parts and 256 values are allowed."""
     assert check_filter(wanted, "filter") is wanted
 
 

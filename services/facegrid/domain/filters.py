@@ -7,7 +7,7 @@ from facegrid.domain.errors import InvalidField
 from facegrid.domain.labels import Labels, Value, check_value
 from facegrid.domain.names import check_name
 
-_DEEPEST, _MOST_FILTERS, _MOST_VALUES = 8, 64, 256
+_DEEPEST, _MOST_FILTERS, _MOST_VALUES = 6, 64, 256
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Filter(_message.Message):
-    """Filter is a condition on the labels of an encounter. A filter has at most 64 parts, nested 8 deep at most.
-    Values of two types are never equal: integer 1, number 1.0, text "1" and the flag are four values. A key that
-    an encounter does not have equals nothing and lies in no range, so NONE_OF a condition on it holds.
+    """Filter is a condition on the labels of an encounter. A filter has at most 64 parts, nested 6 deep at most.
+    Values of two types are never equal: integer 1, number 1.0, text "1" and the flag are four values. A key
+    that an encounter does not have equals nothing and lies in no range, so none_of a condition on it holds.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -142,8 +142,8 @@ Global___Membership: _TypeAlias = Membership  # noqa: Y015
 
 @_typing.final
 class Range(_message.Message):
-    """Range holds where the value of a key lies within limits, which belong to the range. It has one limit at least;
-    both are text, integer or number, and of one type. A value of another type lies outside.
+    """Range holds where the value of a key lies within limits, which belong to the range. It has one limit at
+    least; both are text, integer or number, and of one type. A value of another type lies outside.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
