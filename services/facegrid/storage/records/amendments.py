@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from operator import attrgetter
 
 from facegrid.domain.calls import Call
@@ -106,10 +107,17 @@ class Amendments:
         return encounters, [target for target, one in self.newest.items() if not one.encounter_id]
 
     def settled(self) -> list[StoredAmendment]:
-        """Return the objects that compaction may fold, oldest first; forget what it folded before."""
+        """Return the objects that compaction may fold, oldest first; forget what it folded before.
+
+        They are all of a target or none: an older one that is left alone would count again.
+        """
         self.newest = {target: one for target, one in self.newest.items() if target in self._stored}
-        found = [one for several in self._stored.values() for one in several]
-        return sorted((one for one in found if one.name not in self.unsettled), key=_revision)
+        found = (
+            several
+            for several in self._stored.values()
+            if self.unsettled.isdisjoint(one.name for one in several)
+        )
+        return sorted(chain.from_iterable(found), key=_revision)
 
     def remove(self, stored: StoredAmendment) -> None:
         """Remove an object whose content is part of rows, the older ones of its target before it."""
