@@ -179,7 +179,7 @@ async def test_what_is_not_there_cannot_be_changed(house: House) -> None:
 
 
 async def test_changes_at_once_end_in_one_state(house: House) -> None:
-    """Of several changes of one encounter the last one to be acknowledged is what searches and records see."""
+    """Whatever change of an encounter comes last, searches and records see the same one."""
     encounter = await house.add("ann", b"ann")
     await asyncio.gather(
         *[relabel(house, encounter, Labels({"number": number}), "metadata") for number in range(8)]
