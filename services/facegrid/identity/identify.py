@@ -148,7 +148,7 @@ class Identify:
         await self._projection.reach(gallery, revision, call.deadline)
         seen, subjects = self._projection.revision(gallery), self._projection.subject_count(gallery)
         found = await self._projection.search(gallery, probes, top, restriction)
-        exact, took = self._projection.exact, 1000 * (time.perf_counter() - start)
+        exact, took = self._projection.is_exact(gallery), 1000 * (time.perf_counter() - start)
         named = [[replace(hit, gallery=gallery.name) for hit in hits] for hits in found]
         return SearchReport(gallery, seen, subjects, exact, search_ms=took), named
 
