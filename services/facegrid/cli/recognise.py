@@ -171,19 +171,19 @@ def _compare(
         )
 
     (outcome,) = for_each([(first, second)], work, "Comparing")
-    seen = outcome.answer
-    if seen and draw:
+    both = outcome.answer
+    if both and draw:
         annotator, score = (
             Annotator(draw, (first, second)),
-            f"score {seen[0].decided['candidates'][0]['score']:.2f}",
+            f"score {both[0].decided['candidates'][0]['score']:.2f}",
         )
-        for path, one in zip((first, second), seen, strict=True):
+        for path, one in zip((first, second), both, strict=True):
             annotator.write(path, [Annotation(one.face, score, one.named)])
     culprit = second if outcome.field in {"second", str(second)} else first
     if as_json:
         error = f"{culprit}: {outcome.error}" if outcome.error else ""
-        typer.echo(photograph_json(first, seen[:1] if seen else (), error))
-    elif seen:
-        score, threshold = seen[0].decided["candidates"][0]["score"], seen[0].decided["threshold"]
-        typer.echo(f"{seen[0].decision}: score {score:.3f}, threshold {threshold:.3f}")
+        typer.echo(photograph_json(first, both[:1] if both else (), error))
+    elif both:
+        score, threshold = both[0].decided["candidates"][0]["score"], both[0].decided["threshold"]
+        typer.echo(f"{both[0].decision}: score {score:.3f}, threshold {threshold:.3f}")
     report_failures([(culprit, outcome.error)] if outcome.error else [])

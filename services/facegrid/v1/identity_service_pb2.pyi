@@ -309,8 +309,8 @@ class IdentifyRequest(_message.Message):
     there is none).
     """
     probe_subject_id: _builtins.str
-    """probe_subject_id names a subject of `gallery` that is searched for in place of probes: the templates of its
-    active encounters are averaged, and it is no candidate itself. SUBJECT_NOT_FOUND where it has none.
+    """probe_subject_id names a subject of `gallery` that is searched for in place of probes: the templates of
+    its active encounters are averaged, and it is no candidate itself. SUBJECT_NOT_FOUND where it has none.
     """
     @_builtins.property
     def context(self) -> _types_pb2.RequestContext:
@@ -423,14 +423,14 @@ class IdentifyResult(_message.Message):
     """decision is MATCH where a candidate reaches the threshold of its gallery."""
     @_builtins.property
     def face(self) -> _types_pb2.DetectedFace:
-        """face that was searched; absent where the probe is a template or a subject, the first one's where there are
-        several.
+        """face that was searched; absent where the probe is a template or a subject, the first one's where there
+        are several.
         """
 
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
-        """candidates are subjects, highest score first, ties by subject_id and gallery. None is below the threshold of
-        its gallery, unless the request asks for those.
+        """candidates are subjects, highest score first, ties by subject_id and gallery. None is below the
+        threshold of its gallery, unless the request asks for those.
         """
 
     def __init__(

@@ -82,8 +82,9 @@ class IdentityServiceServicer:
 
     def Identify(self, request, context):
         """Identify searches galleries for the people of a photograph, for one person of whom there are several
-        photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still being
-        filled never answers in part. Permission: identify; investigate as well for candidates below the threshold.
+        photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still
+        being filled never answers in part.
+        Permission: identify; investigate as well for candidates below the threshold.
         Errors: REVISION_NOT_REACHED, SUBJECT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -49,8 +49,9 @@ class IdentityServiceStub:
     """
     Identify: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.IdentifyRequest, _identity_service_pb2.IdentifyResponse]
     """Identify searches galleries for the people of a photograph, for one person of whom there are several
-    photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still being
-    filled never answers in part. Permission: identify; investigate as well for candidates below the threshold.
+    photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still
+    being filled never answers in part.
+    Permission: identify; investigate as well for candidates below the threshold.
     Errors: REVISION_NOT_REACHED, SUBJECT_NOT_FOUND.
     """
 
@@ -75,8 +76,9 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """
     Identify: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.IdentifyRequest, _identity_service_pb2.IdentifyResponse]  # type: ignore[assignment]
     """Identify searches galleries for the people of a photograph, for one person of whom there are several
-    photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still being
-    filled never answers in part. Permission: identify; investigate as well for candidates below the threshold.
+    photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still
+    being filled never answers in part.
+    Permission: identify; investigate as well for candidates below the threshold.
     Errors: REVISION_NOT_REACHED, SUBJECT_NOT_FOUND.
     """
 
@@ -116,8 +118,9 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.IdentifyResponse, _abc.Awaitable[_identity_service_pb2.IdentifyResponse]]:
         """Identify searches galleries for the people of a photograph, for one person of whom there are several
-        photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still being
-        filled never answers in part. Permission: identify; investigate as well for candidates below the threshold.
+        photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still
+        being filled never answers in part.
+        Permission: identify; investigate as well for candidates below the threshold.
         Errors: REVISION_NOT_REACHED, SUBJECT_NOT_FOUND.
         """
 

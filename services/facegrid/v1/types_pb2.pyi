@@ -643,8 +643,8 @@ class SearchInfo(_message.Message):
     gallery_revision: _builtins.str
     """gallery_revision is the latest mutation that the search has seen. Opaque; may be sent as min_revision."""
     subjects_searched: _builtins.int
-    """subjects_searched is the number of subjects that searches see: 1 for Verify. A filter or a list of subjects
-    does not lower it.
+    """subjects_searched is the number of subjects that searches see: 1 for Verify. A filter or a list of
+    subjects does not lower it.
     """
     method: Global___SearchMethod.ValueType
     """method says whether the search is exact."""
