@@ -20,9 +20,10 @@ from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identification, Identify
 from facegrid.identity.projection import Projection
 from facegrid.identity.searching import EVERYWHERE, Scope
-from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.subjects import Subjects
 from facegrid.identity.update import Update
 from facegrid.identity.verify import Verify
+from facegrid.identity.writes import Writes
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.objects.files import LocalObjectStore
 from facegrid.storage.records.records import StoredRecords
@@ -127,8 +128,8 @@ def build_house(folder: Path, vision: FakeVision) -> House:
     """Compose the use cases as the serving layer does; the server allows age and gender presentation."""
     records, index = StoredRecords(LocalObjectStore(folder), workers=4), ResidentIndex(workers=2)
     extract = Extract(vision, vision, vision, "fake", smallest_face_px=20)
-    projection, locks = Projection(records, index), SubjectLocks()
-    galleries = Galleries(records, projection, extract)
+    projection, writes = Projection(records, index), Writes(64)
+    galleries = Galleries(records, projection, extract, writes)
     return House(
         vision,
         extract,
@@ -136,9 +137,9 @@ def build_house(folder: Path, vision: FakeVision) -> House:
         index,
         projection,
         galleries,
-        Subjects(galleries, records, projection, locks),
-        Update(galleries, records, projection, locks),
-        Enroll(galleries, extract, records, projection, locks),
+        Subjects(galleries, records, projection, writes),
+        Update(galleries, records, projection, writes),
+        Enroll(galleries, extract, records, projection, writes),
         Verify(galleries, extract, records, projection),
         Identify(galleries, extract, records, projection),
         Analyze(galleries, extract, vision, [Attribute.AGE, Attribute.GENDER_PRESENTATION]),

@@ -18,6 +18,7 @@ from facegrid.domain.names import check_name
 from facegrid.domain.packs import Threshold
 from facegrid.domain.revisions import revision_from_token
 from facegrid.domain.templates import SentTemplate, pool_templates
+from facegrid.identity.deadlines import STORE_LATE, before
 from facegrid.identity.extract import Extract, ExtractedFace, Extraction
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Records
@@ -90,11 +91,12 @@ class Identify:
         ]
         revision = revision_from_token(gallery.gallery_id, min_revision) if min_revision else 0
         if probe_subject_id:
-            extractions = await self._stored(gallery, probe_subject_id)
+            extractions = await self._stored(call, gallery, probe_subject_id)
         else:
             extractions = await self._extract.from_sources(probes, pack, selection, "probes", detection)
         faces = _probe_faces(extractions)
-        await self._check_subjects(galleries, scope.subject_ids)
+        async with before(call.deadline, STORE_LATE):
+            await self._check_subjects(galleries, scope.subject_ids)
         vectors = np.stack([face.template.vector for face in faces])
         searches = [
             self._search(call, gallery, vectors, top, revision, scope.restriction(probe_subject_id)),
@@ -124,9 +126,10 @@ class Identify:
             )
         return other
 
-    async def _stored(self, gallery: Gallery, subject_id: str) -> list[Extraction]:
+    async def _stored(self, call: Call, gallery: Gallery, subject_id: str) -> list[Extraction]:
         """Return the templates of a subject as those of probes."""
-        subject = await find_searched(self._records, gallery, subject_id, "probe_subject_id")
+        async with before(call.deadline, STORE_LATE):
+            subject = await find_searched(self._records, gallery, subject_id, "probe_subject_id")
         samples = [sample for encounter in subject.encounters for sample in encounter.samples]
         return [Extraction([ExtractedFace(None, sample.template)]) for sample in samples]
 
@@ -147,7 +150,8 @@ class Identify:
         start = time.perf_counter()
         await self._projection.reach(gallery, revision, call.deadline)
         seen, subjects = self._projection.revision(gallery), self._projection.subject_count(gallery)
-        found = await self._projection.search(gallery, probes, top, restriction)
+        async with before(call.deadline, "the index did not answer in time; retry later"):
+            found = await self._projection.search(gallery, probes, top, restriction)
         exact, took = self._projection.is_exact(gallery), 1000 * (time.perf_counter() - start)
         named = [[replace(hit, gallery=gallery.name) for hit in hits] for hits in found]
         return SearchReport(gallery, seen, subjects, exact, search_ms=took), named

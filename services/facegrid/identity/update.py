@@ -1,8 +1,8 @@
 """Update: the status of a subject, or the labels of an encounter."""
 
-import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import InvalidField
@@ -12,7 +12,8 @@ from facegrid.domain.names import check_name
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Records
 from facegrid.identity.projection import Projection
-from facegrid.identity.subjects import SubjectLocks, find_encounter, find_subject
+from facegrid.identity.subjects import find_encounter, find_subject
+from facegrid.identity.writes import Writes
 
 _CHANGEABLE = frozenset({"metadata", "sub_galleries", "status"})
 _Changed = tuple[Gallery, Subject, int]
@@ -22,11 +23,11 @@ class Update:
     """Changes what stands beside the faces: durable and searched when a call returns."""
 
     def __init__(
-        self, galleries: Galleries, records: Records, projection: Projection, locks: SubjectLocks
+        self, galleries: Galleries, records: Records, projection: Projection, writes: Writes
     ) -> None:
-        """Take the galleries, the records, the projection, and the locks that enrolment shares."""
+        """Take the galleries, the records, the projection, and the writes, which enrolment shares."""
         self._galleries, self._records = galleries, records
-        self._projection, self._locks = projection, locks
+        self._projection, self._writes = projection, writes
 
     async def subject(self, call: Call, gallery_name: str, subject_id: str, status: Status) -> _Changed:
         """Change a subject's status; returns its gallery, itself, and the first revision that shows it.
@@ -38,7 +39,8 @@ class Update:
             return Amendment("", Labels(subject_status=status), revision)
 
         gallery = await self._galleries.get(gallery_name)
-        return await asyncio.shield(self._change(call, gallery, subject_id, "", change))
+        work = partial(self._change, call, gallery, subject_id, "", change)
+        return await self._writes.finish(work, call.deadline)
 
     async def encounter(
         self,
@@ -63,8 +65,8 @@ class Update:
             return Amendment(encounter_id, _merged(held, labels, fields), revision)
 
         gallery = await self._galleries.get(gallery_name)
-        changed = self._change(call, gallery, subject_id, encounter_id, change)
-        _, subject, revision = await asyncio.shield(changed)
+        work = partial(self._change, call, gallery, subject_id, encounter_id, change)
+        _, subject, revision = await self._writes.finish(work, call.deadline)
         return gallery, find_encounter(subject, encounter_id), revision
 
     async def _change(
@@ -77,7 +79,8 @@ class Update:
     ) -> _Changed:
         check_name(subject_id, "subject_id")
         await self._projection.ready(gallery, call.deadline)
-        async with self._locks.hold(gallery, subject_id):
+        async with self._writes.hold(gallery, subject_id):
+            await self._projection.settle(gallery, subject_id)
             amendment = await self._records.amendment(gallery, call)
             if amendment is None:
                 subject = await find_subject(self._records, gallery, subject_id)

@@ -14,6 +14,7 @@ from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
+from facegrid.identity.catching_up import CatchUp
 from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
 from facegrid.identity.enroll import Enroll
@@ -22,9 +23,10 @@ from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identify
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
 from facegrid.identity.projection import Projection
-from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.subjects import Subjects
 from facegrid.identity.update import Update
 from facegrid.identity.verify import Verify
+from facegrid.identity.writes import Writes
 from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
 from facegrid.settings import Settings
@@ -60,6 +62,7 @@ class Application:
     records: StoredRecords
     index: Index
     compact: Compact
+    catch_up: CatchUp
     default_pack: str
 
     async def recover(self) -> None:
@@ -138,26 +141,28 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
     index = _index(settings)
     detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
     extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
-    projection, locks = Projection(records, index), SubjectLocks()
-    galleries = Galleries(records, projection, extract)
+    projection, writes = Projection(records, index), Writes(settings.max_calls)
+    galleries = Galleries(records, projection, extract, writes)
     servicers = Servicers(
         FaceServicer(
             extract, Compare(extract), Analyze(galleries, extract, vision, _allowed(settings.attributes))
         ),
         GalleryServicer(
             galleries,
-            Subjects(galleries, records, projection, locks),
-            Update(galleries, records, projection, locks),
+            Subjects(galleries, records, projection, writes),
+            Update(galleries, records, projection, writes),
         ),
         IdentityServicer(
-            Enroll(galleries, extract, records, projection, locks),
+            Enroll(galleries, extract, records, projection, writes),
             Verify(galleries, extract, records, projection),
             Identify(galleries, extract, records, projection),
         ),
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
-    compact = Compact(galleries, records, projection, locks, settings.compact_after)
-    return Application(server, galleries, vision, records, index, compact, settings.pack)
+    compact = Compact(galleries, records, projection, writes, settings.compact_after)
+    return Application(
+        server, galleries, vision, records, index, compact, CatchUp(projection, writes), settings.pack
+    )
 
 
 def _allowed(names: str) -> list[Attribute]:

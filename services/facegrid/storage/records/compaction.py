@@ -1,6 +1,7 @@
 """Compaction: small objects become rows of a segment, and hidden rows go."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
@@ -91,6 +92,7 @@ class Compaction:
             if self._is_folded(stored):
                 self._subjects.amendments.remove(stored)
         self._subjects.loose -= self._taken
+        self._subjects.hidden_since = datetime.now(UTC) if self._segments.hides() else None
 
     def _settled(self) -> Iterator[tuple[str, Tombstone]]:
         for name, tombstone in self._subjects.tombstones.stored():
