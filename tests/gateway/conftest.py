@@ -24,7 +24,7 @@ def servicers_of(house: House) -> Servicers:
     """Return what answers calls with the use cases."""
     return Servicers(
         FaceServicer(house.extract, Compare(house.extract), house.analyze),
-        GalleryServicer(house.galleries, house.subjects),
+        GalleryServicer(house.galleries, house.subjects, house.update),
         IdentityServicer(house.enroll, house.verify, house.identify),
     )
 

@@ -7,10 +7,12 @@ import typer
 from facegrid import __version__
 from facegrid.cli.analyze import analyze
 from facegrid.cli.enroll import enroll
-from facegrid.cli.galleries import gallery_app, subject_app
+from facegrid.cli.galleries import gallery_app
+from facegrid.cli.identify import identify
 from facegrid.cli.models import models_app
-from facegrid.cli.recognise import detect, identify, verify
+from facegrid.cli.recognise import detect, verify
 from facegrid.cli.serve import serve
+from facegrid.cli.subjects import subject_app
 
 app = typer.Typer(
     no_args_is_help=True,

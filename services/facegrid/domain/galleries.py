@@ -71,11 +71,12 @@ class Encounter:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A person of a gallery, with the active encounters, oldest first."""
+    """A person of a gallery, with all encounters, oldest first."""
 
     subject_id: str
     created: datetime
     encounters: tuple[Encounter, ...]
+    status: Status = Status.ACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,18 @@ class Watermark:
     revision: int
     subjects: int
     complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """The labels that an encounter has from a revision on; its subject's status is none of them.
+
+    Without an encounter it is about a subject, and of the labels the subject's status alone counts.
+    """
+
+    encounter_id: str
+    labels: Labels
+    revision: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
@@ -150,11 +163,11 @@ class IndexRows:
 
 
 def index_rows(encounters: Sequence[Encounter], dimension: int) -> IndexRows:
-    """Return the rows that an index holds for encounters: those of the active ones."""
+    """Return the rows that an index holds for encounters: those of the ones that are searched."""
     samples = [
         (encounter, number, sample.template.vector)
         for encounter in encounters
-        if encounter.labels.status is Status.ACTIVE
+        if encounter.labels.searched
         for number, sample in enumerate(encounter.samples)
     ]
     return IndexRows(

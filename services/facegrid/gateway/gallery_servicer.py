@@ -1,15 +1,18 @@
 """GalleryService: galleries and what stands in them."""
 
+from dataclasses import replace
 from typing import Any
 
 import grpc
 
+from facegrid.domain.errors import InvalidField
 from facegrid.domain.galleries import Encounter, Gallery, Sample, Subject
 from facegrid.domain.revisions import revision_token
 from facegrid.gateway import convert
-from facegrid.gateway.convert_labels import metadata_to_proto, status_to_proto
+from facegrid.gateway.convert_labels import labels_of, metadata_to_proto, status_of, status_to_proto
 from facegrid.identity.galleries import Galleries, GalleryStatus
 from facegrid.identity.subjects import Subjects
+from facegrid.identity.update import Update
 from facegrid.v1 import gallery_service_pb2 as pb
 from facegrid.v1 import types_pb2
 from facegrid.v1.gallery_service_pb2_grpc import GalleryServiceServicer
@@ -21,9 +24,9 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class GalleryServicer(GalleryServiceServicer):
     """Galleries, subjects and encounters."""
 
-    def __init__(self, galleries: Galleries, subjects: Subjects) -> None:
+    def __init__(self, galleries: Galleries, subjects: Subjects, update: Update) -> None:
         """Take the use cases."""
-        self._galleries, self._subjects = galleries, subjects
+        self._galleries, self._subjects, self._update = galleries, subjects, update
 
     async def CreateGallery(
         self, request: pb.CreateGalleryRequest, context: _Context
@@ -82,6 +85,37 @@ class GalleryServicer(GalleryServiceServicer):
         page, token = await self._subjects.list(request.gallery, request.page_size, request.page_token)
         return pb.ListSubjectsResponse(
             subjects=[_subject_to_proto(subject) for subject in page], next_page_token=token
+        )
+
+    async def UpdateSubject(
+        self, request: pb.UpdateSubjectRequest, context: _Context
+    ) -> pb.UpdateSubjectResponse:
+        """Change a subject's status."""
+        if not request.status:
+            raise InvalidField("status is missing; send ACTIVE or INACTIVE", field="status")
+        call, status = convert.mutation_of(request, context), status_of(request.status)
+        gallery, subject, revision = await self._update.subject(
+            call, request.gallery, request.subject_id, status
+        )
+        return pb.UpdateSubjectResponse(
+            subject=_subject_to_proto(replace(subject, encounters=())),
+            revision=revision_token(gallery.gallery_id, revision),
+        )
+
+    async def UpdateEncounter(
+        self, request: pb.UpdateEncounterRequest, context: _Context
+    ) -> pb.UpdateEncounterResponse:
+        """Change labels of an encounter."""
+        gallery, encounter, revision = await self._update.encounter(
+            convert.mutation_of(request, context),
+            request.gallery,
+            request.subject_id,
+            request.encounter_id,
+            labels=labels_of(request.metadata, request.sub_galleries, request.status),
+            fields=request.update_mask.paths,
+        )
+        return pb.UpdateEncounterResponse(
+            encounter=encounter_to_proto(encounter), revision=revision_token(gallery.gallery_id, revision)
         )
 
     async def DeleteSubject(
@@ -148,6 +182,7 @@ def _subject_to_proto(subject: Subject) -> types_pb2.Subject:
         subject_id=subject.subject_id,
         create_time=convert.time_to_proto(subject.created),
         encounters=[encounter_to_proto(encounter) for encounter in subject.encounters],
+        status=status_to_proto(subject.status),
     )
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
@@ -109,6 +109,8 @@ class Enroll:
                 _check_samples(gallery, enrolment.extractions)
                 await self._records.claim(gallery, subject_id, encounter_id, call)
                 replaced = subject.encounters if subject and enrolment.mode is EnrollMode.REPLACE else ()
+                subject_labels = _labels(enrolment.labels, subject)
+                enrolment = replace(enrolment, labels=subject_labels)
                 encounter = await self._add(call, gallery, enrolment, encounter_id, replaced)
             else:
                 await self._projection.add(gallery, encounter)
@@ -179,6 +181,11 @@ def _check_mode(claim: Claim, mode: EnrollMode, subject: Subject | None, subject
 def _check_samples(gallery: Gallery, extractions: list[Extraction]) -> None:
     for place, extraction in enumerate(extractions):
         check_quality(extraction.faces[0].face, gallery.quality_rules, f"samples[{place}]")
+
+
+def _labels(labels: Labels, subject: Subject | None) -> Labels:
+    """Give an encounter the status of its subject as well."""
+    return replace(labels, subject_status=subject.status) if subject else labels
 
 
 def _sample(extraction: Extraction, gallery: Gallery) -> Sample:

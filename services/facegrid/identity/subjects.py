@@ -1,10 +1,11 @@
 """Subjects: described, listed, deleted."""
 
+from dataclasses import replace
 from functools import partial
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import EncounterNotFound, SubjectNotFound
-from facegrid.domain.galleries import Gallery, Subject, Tombstone
+from facegrid.domain.galleries import Encounter, Gallery, Subject, Tombstone
 from facegrid.domain.names import check_name
 from facegrid.identity.galleries import Galleries, page_limit
 from facegrid.identity.ports import Records
@@ -80,23 +81,45 @@ class Subjects:
 
     async def _doomed(self, gallery: Gallery, subject_id: str, encounter_id: str) -> tuple[str, ...]:
         subject = await find_subject(self._records, gallery, subject_id)
-        ids = tuple(encounter.encounter_id for encounter in subject.encounters)
-        if not encounter_id:
-            return ids
-        if encounter_id not in ids:
-            raise EncounterNotFound(
-                f"subject {subject_id} has no encounter {encounter_id}; GetSubject lists those that it has",
-                field="encounter_id",
-            )
-        return (encounter_id,)
+        if encounter_id:
+            return (find_encounter(subject, encounter_id).encounter_id,)
+        return tuple(encounter.encounter_id for encounter in subject.encounters)
 
 
-async def find_subject(records: Records, gallery: Gallery, subject_id: str) -> Subject:
+def find_encounter(subject: Subject, encounter_id: str) -> Encounter:
+    """Return an encounter of a subject. Raises EncounterNotFound."""
+    for encounter in subject.encounters:
+        if encounter.encounter_id == encounter_id:
+            return encounter
+    raise EncounterNotFound(
+        f"subject {subject.subject_id} has no encounter {encounter_id}; GetSubject lists those that it has",
+        field="encounter_id",
+    )
+
+
+async def find_searched(
+    records: Records, gallery: Gallery, subject_id: str, field: str = "subject_id"
+) -> Subject:
+    """Return a subject with the encounters that searches count. Raises SubjectNotFound where it has none."""
+    subject = await find_subject(records, gallery, subject_id, field)
+    searched = tuple(one for one in subject.encounters if one.labels.searched)
+    if not searched:
+        raise SubjectNotFound(
+            f"subject {subject_id} of gallery {gallery.name} is inactive, or each of its encounters is; "
+            "activate it first",
+            field=field,
+        )
+    return replace(subject, encounters=searched)
+
+
+async def find_subject(
+    records: Records, gallery: Gallery, subject_id: str, field: str = "subject_id"
+) -> Subject:
     """Return a subject of a gallery. Raises InvalidField and SubjectNotFound."""
-    subject = await records.subject(gallery, check_name(subject_id, "subject_id"))
+    subject = await records.subject(gallery, check_name(subject_id, field))
     if subject is None:
         raise SubjectNotFound(
             f"gallery {gallery.name} has no subject {subject_id}; enrol it first, or check the id",
-            field="subject_id",
+            field=field,
         )
     return subject

@@ -27,6 +27,7 @@ from facegrid.identity.identify import Identify
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
 from facegrid.identity.projection import Projection
 from facegrid.identity.subjects import Subjects
+from facegrid.identity.update import Update
 from facegrid.identity.verify import Verify
 from facegrid.identity.writes import Writes
 from facegrid.serving.memory import return_freed_memory
@@ -155,11 +156,15 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         FaceServicer(
             extract, Compare(extract), Analyze(galleries, extract, vision, _allowed(settings.attributes))
         ),
-        GalleryServicer(galleries, Subjects(galleries, records, projection, writes)),
+        GalleryServicer(
+            galleries,
+            Subjects(galleries, records, projection, writes),
+            Update(galleries, records, projection, writes),
+        ),
         IdentityServicer(
             Enroll(galleries, extract, records, projection, writes),
             Verify(galleries, extract, records, projection),
-            Identify(galleries, extract, projection),
+            Identify(galleries, extract, records, projection),
         ),
     )
     compact = Compact(galleries, records, projection, writes, settings.compact_after)

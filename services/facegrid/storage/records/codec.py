@@ -128,12 +128,14 @@ def labels_form(labels: Labels) -> dict[str, Any]:
         "metadata": dict(labels.metadata),
         "sub_galleries": list(labels.sub_galleries),
         "status": labels.status.value,
+        "subject_status": labels.subject_status.value,
     }
 
 
 def parse_labels(form: Form) -> Labels:
     """Return the labels of a form; those that say nothing are all one object."""
-    labels = Labels(form["metadata"], tuple(form["sub_galleries"]), Status(form["status"]))
+    statuses = Status(form["status"]), Status(form["subject_status"])
+    labels = Labels(form["metadata"], tuple(form["sub_galleries"]), *statuses)
     return NO_LABELS if labels == NO_LABELS else labels
 
 

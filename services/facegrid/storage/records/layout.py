@@ -58,6 +58,11 @@ class GalleryLayout:
         return f"{gallery_prefix(self.gallery.gallery_id)}tombstones/"
 
     @property
+    def amendments(self) -> str:
+        """The prefix of all amendments."""
+        return f"{gallery_prefix(self.gallery.gallery_id)}amendments/"
+
+    @property
     def claims(self) -> str:
         """The prefix of the claims of all enrolments."""
         return f"{gallery_prefix(self.gallery.gallery_id)}requests/"
@@ -79,8 +84,8 @@ class GalleryLayout:
         """Return the key of the claim of an enrolment."""
         return f"{self.claims}{encounter_id}.json"
 
-    def deletion(self, call: Call) -> str:
-        """Return the name of the tombstone that a call writes."""
+    def change(self, call: Call) -> str:
+        """Return the name of the tombstone or amendment that a call writes."""
         return self._hash(f"{call.method}|{call.request_id}")
 
     def _hash(self, text: str) -> str:

@@ -36,9 +36,16 @@ class Segments:
     An erased row is hidden until a compaction removes it.
     """
 
-    def __init__(self, store: ObjectStore, prefix: str, version: str, dimension: int) -> None:
-        """Open what the newest manifest names."""
-        self._store, self._version, self._dimension = store, version, dimension
+    def __init__(
+        self,
+        store: ObjectStore,
+        prefix: str,
+        version: str,
+        dimension: int,
+        amend: Callable[[Encounter], Encounter] = lambda encounter: encounter,
+    ) -> None:
+        """Open what the newest manifest names; `amend` returns an encounter of a row as it is now."""
+        self._store, self._version, self._dimension, self._amend = store, version, dimension, amend
         self.manifests = Manifests(store, prefix)
         self.view = View(Manifest())
         self.writing, self._swapping = threading.Lock(), threading.Lock()
@@ -161,7 +168,7 @@ class Segments:
 
     def _parse(self, segment: "Segment", row: Mapping[str, Any]) -> tuple[Head, Encounter]:
         def parse(form: Form) -> tuple[Head, Encounter]:
-            encounter = parse_encounter(form["encounter"], self._version)
+            encounter = self._amend(parse_encounter(form["encounter"], self._version))
             if "vectors" in row:
                 vectors = np.frombuffer(row["vectors"], "<f4").astype(np.float32)
                 encounter = with_vectors(encounter, list(vectors.reshape(-1, self._dimension)))
