@@ -15,12 +15,18 @@ from facegrid.identity.enroll import Enroll, EnrollMode
 from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identification, Identify
+from facegrid.identity.migrate import Migrate
+from facegrid.identity.migrations import Migrations
 from facegrid.identity.projection import Projection
+from facegrid.identity.shadow import Shadow
 from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.twins import Twins
 from facegrid.identity.verify import Verify
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.objects.files import LocalObjectStore
+from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.records import StoredRecords
+from facegrid.storage.records.twins import StoredTwins
 from fakes import FakeVision
 
 _numbers = itertools.count()
@@ -46,6 +52,9 @@ class House:
     verify: Verify
     identify: Identify
     analyze: Analyze
+    twins: Twins
+    migrate: Migrate
+    migrations: Migrations
 
     async def make_gallery(
         self, name: str = "g", *, keep_photographs: bool = True, attributes: Sequence[Attribute] = ()
@@ -105,12 +114,19 @@ class House:
         self.index.close()
 
 
-def build_house(folder: Path, vision: FakeVision) -> House:
-    """Compose the use cases as the serving layer does; the server allows age and gender presentation."""
-    records, index = StoredRecords(LocalObjectStore(folder), workers=4), ResidentIndex(workers=2)
+def build_house(store: Path | ObjectStore, vision: FakeVision) -> House:
+    """Compose the use cases as the serving layer does; the server allows age and gender presentation.
+
+    They stand in a store, or in a folder.
+    """
+    store = LocalObjectStore(store) if isinstance(store, Path) else store
+    records, index = StoredRecords(store, workers=4), ResidentIndex(workers=2)
     extract = Extract(vision, vision, vision, "fake", smallest_face_px=20)
     projection, locks = Projection(records, index), SubjectLocks()
-    galleries = Galleries(records, projection, extract)
+    galleries, twin_records = Galleries(records, projection, extract), StoredTwins(store, records)
+    twins = Twins(galleries, extract, records, twin_records, projection)
+    shadow = Shadow(galleries, extract, records, projection)
+    migrate = Migrate(galleries, records, twin_records, projection, locks=locks, twins=twins)
     return House(
         vision,
         extract,
@@ -118,9 +134,12 @@ def build_house(folder: Path, vision: FakeVision) -> House:
         index,
         projection,
         galleries,
-        Subjects(galleries, records, projection, locks),
-        Enroll(galleries, extract, records, projection, locks),
-        Verify(galleries, extract, records, projection),
-        Identify(galleries, extract, projection),
+        Subjects(galleries, records, projection, locks, twins),
+        Enroll(galleries, extract, records, projection, locks, twins=twins),
+        Verify(galleries, extract, records, projection, shadow),
+        Identify(galleries, extract, projection, shadow),
         Analyze(galleries, extract, vision, [Attribute.AGE, Attribute.GENDER_PRESENTATION]),
+        twins,
+        migrate,
+        Migrations(galleries, extract, twin_records, projection, migrate=migrate, shadow=shadow),
     )

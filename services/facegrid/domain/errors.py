@@ -27,12 +27,14 @@ FacegridError
 │   ├── PackChanged           the gallery is bound to another version of its pack
 │   ├── PackNotInstalled      the gallery is bound to a pack that this server does not hold
 │   ├── AttributeNotAvailable the pack has no model that reads an attribute
-│   └── EncounterDeleted      a request id whose encounter was deleted
+│   ├── EncounterDeleted      a request id whose encounter was deleted
+│   └── WrongMigrationState   the gallery's migration, or the lack of one, does not allow it
 ├── Unavailable           the same request may succeed later
 │   ├── IndexLoading
 │   ├── RevisionNotReached
 │   ├── StoreUnavailable
-│   └── ModelUnavailable      no process that runs the models answered
+│   ├── ModelUnavailable      no process that runs the models answered
+│   └── GalleryMoved          the gallery moved to another pack under the call
 ├── StorageFull
 └── Overloaded
 
@@ -222,6 +224,12 @@ class EncounterDeleted(WrongState):
     reason = "ENCOUNTER_DELETED"
 
 
+class WrongMigrationState(WrongState):
+    """The gallery has no migration or another one, or this one has to go on first."""
+
+    reason = "WRONG_MIGRATION_STATE"
+
+
 class Unavailable(FacegridError):
     """The same request may succeed later."""
 
@@ -248,6 +256,12 @@ class ModelUnavailable(Unavailable):
     """No process that runs the models answered."""
 
     reason = "MODEL_UNAVAILABLE"
+
+
+class GalleryMoved(Unavailable):
+    """A migration of the gallery ended while the call was under way."""
+
+    reason = "GALLERY_MOVED"
 
 
 class StorageFull(FacegridError):

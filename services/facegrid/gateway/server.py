@@ -11,6 +11,7 @@ from facegrid.gateway.boundary import Boundary
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.migration_servicer import MigrationServicer
 from facegrid.v1 import (
     face_service_pb2,
     face_service_pb2_grpc,
@@ -18,6 +19,8 @@ from facegrid.v1 import (
     gallery_service_pb2_grpc,
     identity_service_pb2,
     identity_service_pb2_grpc,
+    migration_service_pb2,
+    migration_service_pb2_grpc,
 )
 
 _SERVICES = tuple(
@@ -26,6 +29,7 @@ _SERVICES = tuple(
         (face_service_pb2, "FaceService"),
         (gallery_service_pb2, "GalleryService"),
         (identity_service_pb2, "IdentityService"),
+        (migration_service_pb2, "MigrationService"),
     )
 )
 NEED_A_STORE = _SERVICES[1:]
@@ -38,6 +42,7 @@ class Servicers:
     face: FaceServicer
     gallery: GalleryServicer
     identity: IdentityServicer
+    migration: MigrationServicer
 
 
 class GatewayServer:
@@ -57,6 +62,7 @@ class GatewayServer:
         face_service_pb2_grpc.add_FaceServiceServicer_to_server(servicers.face, self._server)
         gallery_service_pb2_grpc.add_GalleryServiceServicer_to_server(servicers.gallery, self._server)
         identity_service_pb2_grpc.add_IdentityServiceServicer_to_server(servicers.identity, self._server)
+        migration_service_pb2_grpc.add_MigrationServiceServicer_to_server(servicers.migration, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(

@@ -14,7 +14,6 @@ from facegrid.domain.errors import (
     ConfigurationError,
     EncounterDeleted,
     FacegridError,
-    GalleryNotFound,
     SubjectExists,
 )
 from facegrid.domain.faces import FaceSelection
@@ -28,6 +27,7 @@ from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Claim, Records
 from facegrid.identity.projection import Projection
 from facegrid.identity.subjects import SubjectLocks
+from facegrid.identity.twins import Faces, Twins
 
 
 class EnrollMode(Enum):
@@ -56,10 +56,12 @@ class Enroll:
         records: Records,
         projection: Projection,
         locks: SubjectLocks,
+        *,
+        twins: Twins,
     ) -> None:
-        """Take the galleries, the extraction, the records, the projection and the subjects' locks."""
+        """Take the galleries, the extraction, the records, the projection, the locks and the twins."""
         self._galleries, self._extract, self._records = galleries, extract, records
-        self._projection, self._locks = projection, locks
+        self._projection, self._locks, self._twins = projection, locks, twins
 
     async def __call__(
         self,
@@ -83,9 +85,10 @@ class Enroll:
         gallery, pack = await self._galleries.get_with_pack(gallery_name)
         selection = one_face_only(selection)
         extractions = await self._extract.from_sources(samples, pack, selection, "samples", detection)
-        await self._projection.ready(gallery, call.deadline)
+        prepared = await self._twins.prepare(gallery, extractions)
+        await self._twins.ready(gallery, call.deadline)
         subject_id = subject_id or _keyed_hash(gallery, "subject", call)
-        enrolment = _Enrolment(subject_id, mode, extractions, labels)
+        enrolment = _Enrolment(subject_id, mode, extractions, labels, prepared)
         return await asyncio.shield(self._commit(call, gallery, enrolment))
 
     async def _commit(self, call: Call, gallery: Gallery, enrolment: "_Enrolment") -> Enrolled:
@@ -95,7 +98,7 @@ class Enroll:
             if not self._projection.is_dropped(gallery):
                 raise
         await self._galleries.erase_remains(gallery)
-        raise GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
+        raise self._projection.gone(gallery)
 
     async def _write(self, call: Call, gallery: Gallery, enrolment: "_Enrolment") -> Enrolled:
         encounter_id, subject_id = _keyed_hash(gallery, "encounter", call), enrolment.subject_id
@@ -107,7 +110,7 @@ class Enroll:
                 _check_mode(claim, enrolment.mode, subject, subject_id)
                 _check_samples(gallery, enrolment.extractions)
                 await self._records.claim(gallery, subject_id, encounter_id, call)
-                replaced = subject.encounters if subject and enrolment.mode is EnrollMode.REPLACE else ()
+                replaces = enrolment.mode is EnrollMode.REPLACE
                 encounter = Encounter(
                     encounter_id=encounter_id,
                     subject_id=subject_id,
@@ -116,7 +119,7 @@ class Enroll:
                     revision=self._projection.next_revision(gallery),
                     request_id=call.request_id,
                     actor=call.end_user,
-                    replaces=tuple(encounter.encounter_id for encounter in replaced),
+                    replaces=await self._twins.encounter_ids(gallery, subject_id) if replaces else (),
                     labels=enrolment.labels,
                 )
                 await self._records.commit(
@@ -126,6 +129,7 @@ class Enroll:
                 )
             await self._projection.add(gallery, encounter)
             await self._records.erase(gallery, subject_id, encounter.replaces)
+            await self._twins.follow(gallery, subject_id, encounter_id, enrolment.prepared)
             return Enrolled(gallery, encounter)
 
 
@@ -137,6 +141,7 @@ class _Enrolment:
     mode: EnrollMode
     extractions: list[Extraction]
     labels: Labels
+    prepared: Faces | None
 
 
 def _keyed_hash(gallery: Gallery, kind: str, call: Call) -> str:

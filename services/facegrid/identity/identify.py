@@ -17,6 +17,7 @@ from facegrid.identity.extract import Extract, ExtractedFace, Extraction
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.projection import Projection
 from facegrid.identity.searching import SearchReport
+from facegrid.identity.shadow import Shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,12 @@ class Identification:
 class Identify:
     """Searches a gallery."""
 
-    def __init__(self, galleries: Galleries, extract: Extract, projection: Projection) -> None:
-        """Take the galleries, the extraction and the projection."""
+    def __init__(
+        self, galleries: Galleries, extract: Extract, projection: Projection, shadow: Shadow
+    ) -> None:
+        """Take the galleries, the extraction, the projection, and what repeats searches for a migration."""
         self._galleries, self._extract, self._projection = galleries, extract, projection
+        self._shadow = shadow
 
     async def __call__(
         self,
@@ -65,7 +69,7 @@ class Identify:
                 field="faces",
             )
         gallery, pack = await self._galleries.get_with_pack(gallery_name)
-        revision = revision_from_token(gallery.gallery_id, min_revision) if min_revision else 0
+        revision = revision_from_token(gallery, min_revision) if min_revision else 0
         extractions = await self._extract.from_sources(probes, pack, selection, "probes", detection)
         faces = _probe_faces(extractions)
         start = time.perf_counter()
@@ -81,6 +85,10 @@ class Identify:
             )
             for face, hits in zip(faces, found, strict=True)
         ]
+        matched = [
+            hits[0].subject_id if hits and is_match(hits[0].score, threshold) else "" for hits in found
+        ]
+        self._shadow.observe(gallery, probes, detection, list(zip(faces, matched, strict=True)))
         return Identification(
             results,
             SearchReport(

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from facegrid.domain.errors import GalleryNotFound, IndexLoading, RevisionNotReached
+from facegrid.domain.errors import GalleryMoved, GalleryNotFound, IndexLoading, RevisionNotReached
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import Encounter, Gallery, index_rows
 from facegrid.domain.labels import Status
@@ -45,7 +45,7 @@ class Projection:
         """Take the records and the index that projects them."""
         self._records, self._index = records, index
         self._states: dict[str, _State] = {}
-        self._dropped: set[str] = set()
+        self._dropped: dict[str, bool] = {}
 
     @property
     def exact(self) -> bool:
@@ -58,7 +58,7 @@ class Projection:
         Raises GalleryNotFound.
         """
         if self.is_dropped(gallery):
-            raise _deleted(gallery)
+            raise self.gone(gallery)
         state = self._states.setdefault(gallery.gallery_id, _State())
         if state.filling is None or (state.filling.done() and _failed(state.filling)):
             state.filling = asyncio.create_task(self._fill(gallery, state))
@@ -142,9 +142,12 @@ class Projection:
                 return [best_per_subject(visible)[:top] for visible in seen]
             limit *= _OVERFETCH
 
-    async def drop(self, gallery_id: str) -> None:
-        """Forget a deleted gallery, for good; those who wait for it get GalleryNotFound."""
-        self._dropped.add(gallery_id)
+    async def drop(self, gallery_id: str, *, moved: bool = False) -> None:
+        """Forget a deleted gallery, for good; those who wait for it get GalleryNotFound.
+
+        They get GalleryMoved where a migration has put another one into its place.
+        """
+        self._dropped[gallery_id] = moved
         state = self._states.pop(gallery_id, None)
         if state and state.filling:
             await asyncio.wait([state.filling])
@@ -154,17 +157,23 @@ class Projection:
         """Say whether the gallery was deleted while this process runs."""
         return gallery.gallery_id in self._dropped
 
+    def gone(self, gallery: Gallery) -> GalleryNotFound | GalleryMoved:
+        """Return what to tell those who meant a gallery that was deleted meanwhile, or moved."""
+        if self._dropped.get(gallery.gallery_id):
+            return GalleryMoved(f"gallery {gallery.name} has just moved to another pack; retry")
+        return GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
+
     def _state(self, gallery: Gallery) -> _State:
         try:
             return self._states[gallery.gallery_id]
         except KeyError:
-            raise _deleted(gallery) from None
+            raise self.gone(gallery) from None
 
     async def _fill(self, gallery: Gallery, state: _State) -> None:
         present = await self._index.open(gallery.gallery_id, gallery.template_version, gallery.dimension)
         async for rows, revision in self._records.rows(gallery):
             if self.is_dropped(gallery):
-                raise _deleted(gallery)
+                raise self.gone(gallery)
             keys = rows.keys if present else ()
             missing = [row for row, key in enumerate(keys) if key not in present]
             await self._index.add(gallery.gallery_id, rows.take(missing) if keys else rows)
@@ -189,10 +198,6 @@ def _hide(state: _State, encounter_ids: Sequence[str]) -> None:
         state.subjects[subject_id] -= 1
         if not state.subjects[subject_id]:
             del state.subjects[subject_id]
-
-
-def _deleted(gallery: Gallery) -> GalleryNotFound:
-    return GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
 
 
 def _failed(task: asyncio.Task[None]) -> bool:

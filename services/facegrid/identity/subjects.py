@@ -12,6 +12,7 @@ from facegrid.domain.names import check_name
 from facegrid.identity.galleries import Galleries, page_limit
 from facegrid.identity.ports import Records
 from facegrid.identity.projection import Projection
+from facegrid.identity.twins import Twins
 
 
 class SubjectLocks:
@@ -19,12 +20,12 @@ class SubjectLocks:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[tuple[bytes, str], asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def hold(self, gallery: Gallery, subject_id: str) -> AsyncIterator[None]:
-        """Keep other writers away from a subject."""
-        lock = self._locks.setdefault((gallery.gallery_id, subject_id), asyncio.Lock())
+        """Keep other writers away from a subject, in both galleries of a migration: they share their key."""
+        lock = self._locks.setdefault((gallery.key, subject_id), asyncio.Lock())
         async with lock:
             yield
 
@@ -33,10 +34,15 @@ class Subjects:
     """The subjects of a gallery."""
 
     def __init__(
-        self, galleries: Galleries, records: Records, projection: Projection, locks: SubjectLocks
+        self,
+        galleries: Galleries,
+        records: Records,
+        projection: Projection,
+        locks: SubjectLocks,
+        twins: Twins,
     ) -> None:
-        """Take the galleries, the records, the projection, and the locks that enrolment shares."""
-        self._galleries, self._records = galleries, records
+        """Take the galleries, the records, the projection, and the locks and twins that enrolment shares."""
+        self._galleries, self._records, self._twins = galleries, records, twins
         self._projection, self._locks = projection, locks
 
     async def get(self, gallery_name: str, subject_id: str) -> Subject:
@@ -70,7 +76,7 @@ class Subjects:
 
     async def _delete(self, call: Call, gallery: Gallery, subject_id: str, encounter_id: str) -> int:
         check_name(subject_id, "subject_id")
-        await self._projection.ready(gallery, call.deadline)
+        await self._twins.ready(gallery, call.deadline)
         async with self._locks.hold(gallery, subject_id):
             tombstone = await self._records.tombstone(gallery, call)
             if tombstone is None:
@@ -80,11 +86,13 @@ class Subjects:
             ids = tombstone.encounter_ids
             await self._projection.remove(gallery, ids, tombstone.revision)
             await self._records.erase(gallery, subject_id, ids)
+            await self._twins.bury(gallery, subject_id, tombstone, call)
             return tombstone.revision
 
     async def _doomed(self, gallery: Gallery, subject_id: str, encounter_id: str) -> tuple[str, ...]:
-        subject = await find_subject(self._records, gallery, subject_id)
-        ids = tuple(encounter.encounter_id for encounter in subject.encounters)
+        ids = tuple(await self._twins.encounter_ids(gallery, subject_id))
+        if not ids:
+            raise _unknown(gallery, subject_id)
         if not encounter_id:
             return ids
         if encounter_id not in ids:
@@ -99,8 +107,12 @@ async def find_subject(records: Records, gallery: Gallery, subject_id: str) -> S
     """Return a subject of a gallery. Raises InvalidField and SubjectNotFound."""
     subject = await records.subject(gallery, check_name(subject_id, "subject_id"))
     if subject is None:
-        raise SubjectNotFound(
-            f"gallery {gallery.name} has no subject {subject_id}; enrol it first, or check the id",
-            field="subject_id",
-        )
+        raise _unknown(gallery, subject_id)
     return subject
+
+
+def _unknown(gallery: Gallery, subject_id: str) -> SubjectNotFound:
+    return SubjectNotFound(
+        f"gallery {gallery.name} has no subject {subject_id}; enrol it first, or check the id",
+        field="subject_id",
+    )

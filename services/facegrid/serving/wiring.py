@@ -12,6 +12,7 @@ from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFou
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.migration_servicer import MigrationServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
 from facegrid.identity.compaction import Compact
@@ -20,15 +21,20 @@ from facegrid.identity.enroll import Enroll
 from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identify
+from facegrid.identity.migrate import Migrate
+from facegrid.identity.migrations import Migrations
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
 from facegrid.identity.projection import Projection
+from facegrid.identity.shadow import Shadow
 from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.twins import Twins
 from facegrid.identity.verify import Verify
 from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
 from facegrid.settings import Settings
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.records.records import StoredRecords
+from facegrid.storage.records.twins import StoredTwins
 from facegrid.vision.decode import PhotographLimits
 from facegrid.vision.device import choose_device, usable_cores
 from facegrid.vision.engine import BATCHES, VisionEngine
@@ -57,6 +63,7 @@ class Application:
     records: StoredRecords
     index: Index
     compact: Compact
+    migrate: Migrate
     default_pack: str
 
     async def recover(self) -> None:
@@ -95,6 +102,7 @@ class Application:
             for pack in await self.galleries.packs():
                 await self.vision.warm(pack)
             await self.galleries.fill()
+            await self.migrate.resume()
         except Unavailable as error:
             raise ConfigurationError(error.message) from None
         await self.server.set_serving(serving=True)
@@ -135,21 +143,27 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
     detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
     extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
     projection, locks = Projection(records, index), SubjectLocks()
-    galleries = Galleries(records, projection, extract)
+    galleries, twin_records = Galleries(records, projection, extract), StoredTwins(store.objects, records)
+    twins = Twins(galleries, extract, records, twin_records, projection)
+    shadow = Shadow(galleries, extract, records, projection)
+    migrate = Migrate(galleries, records, twin_records, projection, locks=locks, twins=twins)
     servicers = Servicers(
         FaceServicer(
             extract, Compare(extract), Analyze(galleries, extract, vision, _allowed(settings.attributes))
         ),
-        GalleryServicer(galleries, Subjects(galleries, records, projection, locks)),
+        GalleryServicer(galleries, Subjects(galleries, records, projection, locks, twins)),
         IdentityServicer(
-            Enroll(galleries, extract, records, projection, locks),
-            Verify(galleries, extract, records, projection),
-            Identify(galleries, extract, projection),
+            Enroll(galleries, extract, records, projection, locks, twins=twins),
+            Verify(galleries, extract, records, projection, shadow),
+            Identify(galleries, extract, projection, shadow),
+        ),
+        MigrationServicer(
+            Migrations(galleries, extract, twin_records, projection, migrate=migrate, shadow=shadow)
         ),
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
     compact = Compact(galleries, records, projection, locks, settings.compact_after)
-    return Application(server, galleries, vision, records, index, compact, settings.pack)
+    return Application(server, galleries, vision, records, index, compact, migrate, settings.pack)
 
 
 def _allowed(names: str) -> list[Attribute]:

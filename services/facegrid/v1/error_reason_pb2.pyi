@@ -92,6 +92,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED: the object store has no room, or no quota, left. Nothing was enrolled."""
     ERROR_REASON_MODEL_UNAVAILABLE: _ErrorReason.ValueType  # 30
     """UNAVAILABLE: no process that runs the models answered. Retry."""
+    ERROR_REASON_WRONG_MIGRATION_STATE: _ErrorReason.ValueType  # 40
+    """FAILED_PRECONDITION: the gallery's migration to another pack, or the lack of one, does not allow it."""
+    ERROR_REASON_GALLERY_MOVED: _ErrorReason.ValueType  # 41
+    """UNAVAILABLE: a migration of the gallery ended while the call was under way. Retry."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed; the comment gives the status code that comes with it."""
@@ -164,4 +168,8 @@ ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 29
 """RESOURCE_EXHAUSTED: the object store has no room, or no quota, left. Nothing was enrolled."""
 ERROR_REASON_MODEL_UNAVAILABLE: ErrorReason.ValueType  # 30
 """UNAVAILABLE: no process that runs the models answered. Retry."""
+ERROR_REASON_WRONG_MIGRATION_STATE: ErrorReason.ValueType  # 40
+"""FAILED_PRECONDITION: the gallery's migration to another pack, or the lack of one, does not allow it."""
+ERROR_REASON_GALLERY_MOVED: ErrorReason.ValueType  # 41
+"""UNAVAILABLE: a migration of the gallery ended while the call was under way. Retry."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -20,7 +20,9 @@ async def test_a_gallery_is_read_as_it_was_made(records: StoredRecords) -> None:
     assert await records.gallery("staff") == made
 
 
-@pytest.mark.parametrize(("later", "nothing"), [("quality_rules", ()), ("attributes", ())])
+@pytest.mark.parametrize(
+    ("later", "nothing"), [("quality_rules", ()), ("attributes", ()), ("former_ids", ())]
+)
 def test_a_gallery_of_an_older_release(later: str, nothing: tuple[()]) -> None:
     """A record that does not have what was thought of later is read as a gallery without it."""
     form = gallery_form(make_gallery())

@@ -34,6 +34,7 @@ def gallery_form(gallery: Gallery) -> dict[str, Any]:
         "key": gallery.key.hex(),
         "quality_rules": [asdict(rule) for rule in gallery.quality_rules],
         "attributes": [attribute.value for attribute in gallery.attributes],
+        "former_ids": list(gallery.former_ids),
     }
 
 
@@ -53,6 +54,7 @@ def parse_gallery(form: Form) -> Gallery:
         key=bytes.fromhex(form["key"]),
         quality_rules=tuple(QualityRule(**rule) for rule in form.get("quality_rules", [])),
         attributes=tuple(Attribute(name) for name in form.get("attributes", ())),
+        former_ids=tuple(form.get("former_ids", ())),
     )
 
 

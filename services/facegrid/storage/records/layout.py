@@ -62,6 +62,11 @@ class GalleryLayout:
         """The prefix of the compacted records of the gallery's template version."""
         return f"{gallery_prefix(self.gallery.gallery_id)}segments/{self.gallery.template_version}/"
 
+    @property
+    def left_behind(self) -> str:
+        """The prefix of what a migration could not bring into the gallery."""
+        return f"{gallery_prefix(self.gallery.gallery_id)}left-behind/"
+
     def subject(self, subject_id: str) -> str:
         """Return the prefix of a subject's objects."""
         return f"{self.subjects}{self.sid(subject_id)}/"
@@ -85,6 +90,11 @@ class GalleryLayout:
 def encounter_prefix(subject: str, encounter_id: str) -> str:
     """Return the prefix of an encounter's objects below its subject's prefix."""
     return f"{subject}encounters/{encounter_id}/"
+
+
+def photograph_key(subject: str, encounter_id: str, sample: int) -> str:
+    """Return the key of the photograph of a sample."""
+    return f"{encounter_prefix(subject, encounter_id)}{sample}/source"
 
 
 def mark_key(subject: str, encounter_id: str) -> str:

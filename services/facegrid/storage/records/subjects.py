@@ -24,7 +24,13 @@ from facegrid.storage.records.codec import (
 )
 from facegrid.storage.records.enrolments import EnrolmentClaims
 from facegrid.storage.records.folders import SubjectFolder, subject_folder
-from facegrid.storage.records.layout import PAST_ALL, GalleryLayout, encounter_prefix, mark_key
+from facegrid.storage.records.layout import (
+    PAST_ALL,
+    GalleryLayout,
+    encounter_prefix,
+    mark_key,
+    photograph_key,
+)
 from facegrid.storage.records.segments import Segments
 from facegrid.storage.records.tombstones import Tombstones
 
@@ -68,7 +74,7 @@ class StoredSubjects:
             template = _template_key(prefix, encounter.encounter_id, number, sample.template.version)
             writes.append(partial(self._store.put, template, sample.template.to_bytes()))
             if photograph is not None:
-                source = f"{encounter_prefix(prefix, encounter.encounter_id)}{number}/source"
+                source = photograph_key(prefix, encounter.encounter_id, number)
                 writes.append(partial(self._store.put, source, photograph))
         return writes
 
