@@ -194,6 +194,9 @@ def _gallery_json(gallery: pb.Gallery) -> dict[str, object]:
         "keep_photographs": gallery.keep_photographs,
         "quality_rules": [show_requirement(rule) for rule in gallery.quality_rules],
         "attributes": attribute_names(list(gallery.attributes)),
+        "migration": pb.MigrationState.Name(gallery.migration).removeprefix("MIGRATION_STATE_")
+        if gallery.migration
+        else None,
         "created": _time(gallery.create_time),
     }
 
