@@ -19,9 +19,10 @@ from facegrid.identity.migrate import Migrate
 from facegrid.identity.migrations import Migrations
 from facegrid.identity.projection import Projection
 from facegrid.identity.shadow import Shadow
-from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.subjects import Subjects
 from facegrid.identity.twins import Twins
 from facegrid.identity.verify import Verify
+from facegrid.identity.writes import Writes
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.objects.files import LocalObjectStore
 from facegrid.storage.objects.store import ObjectStore
@@ -122,11 +123,11 @@ def build_house(store: Path | ObjectStore, vision: FakeVision) -> House:
     store = LocalObjectStore(store) if isinstance(store, Path) else store
     records, index = StoredRecords(store, workers=4), ResidentIndex(workers=2)
     extract = Extract(vision, vision, vision, "fake", smallest_face_px=20)
-    projection, locks = Projection(records, index), SubjectLocks()
-    galleries, twin_records = Galleries(records, projection, extract), StoredTwins(store, records)
+    projection, writes = Projection(records, index), Writes(64)
+    galleries, twin_records = Galleries(records, projection, extract, writes), StoredTwins(store, records)
     twins = Twins(galleries, extract, records, twin_records, projection)
     shadow = Shadow(galleries, extract, records, projection)
-    migrate = Migrate(galleries, records, twin_records, projection, locks=locks, twins=twins)
+    migrate = Migrate(galleries, records, twin_records, projection, writes=writes, twins=twins)
     return House(
         vision,
         extract,
@@ -134,8 +135,8 @@ def build_house(store: Path | ObjectStore, vision: FakeVision) -> House:
         index,
         projection,
         galleries,
-        Subjects(galleries, records, projection, locks, twins),
-        Enroll(galleries, extract, records, projection, locks, twins=twins),
+        Subjects(galleries, records, projection, writes, twins),
+        Enroll(galleries, extract, records, projection, writes, twins=twins),
         Verify(galleries, extract, records, projection, shadow),
         Identify(galleries, extract, projection, shadow),
         Analyze(galleries, extract, vision, [Attribute.AGE, Attribute.GENDER_PRESENTATION]),

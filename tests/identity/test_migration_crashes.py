@@ -9,7 +9,7 @@ import pytest
 from facegrid.domain.errors import FacegridError
 from facegrid.domain.galleries import MigrationState
 from facegrid.identity.enroll import EnrollMode
-from facegrid.identity.subjects import SubjectLocks
+from facegrid.identity.writes import Writes
 from facegrid.storage.objects.store import ObjectStore
 from fakes import TwoPackVision
 from house import House, build_house, call
@@ -61,7 +61,7 @@ async def two_people_in_rows(house: House) -> None:
     """Do so, and compact both galleries."""
     await two_people(house)
     for gallery in await pair(house):
-        await house.records.compact(gallery, SubjectLocks().hold)
+        await house.records.compact(gallery, Writes(1).hold)
 
 
 async def check_alike(house: House) -> dict[str, list[str]]:

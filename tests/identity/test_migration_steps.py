@@ -15,7 +15,7 @@ from facegrid.domain.errors import (
 )
 from facegrid.domain.revisions import revision_token
 from facegrid.identity.enroll import EnrollMode
-from facegrid.identity.subjects import SubjectLocks
+from facegrid.identity.writes import Writes
 from fakes import TwoPackVision
 from house import House, build_house, call
 from identity.moving import cancel, cut_over, finish, move, pair, roll_back, start
@@ -39,7 +39,7 @@ async def test_request_ids_mean_the_same_after_a_cut_over(house: House, *, compa
     await house.subjects.delete(call("DeleteSubject", "deletion"), "g", "bob")
     await house.add("eve", b"eve#2", mode=EnrollMode.REPLACE)
     if compacted:
-        await house.records.compact(await house.galleries.get("g"), SubjectLocks().hold)
+        await house.records.compact(await house.galleries.get("g"), Writes(1).hold)
     await start(house)
     await house.add("joe", b"joe", request_id="live")
     await house.add("dan", b"dan", request_id="gone")
@@ -47,7 +47,7 @@ async def test_request_ids_mean_the_same_after_a_cut_over(house: House, *, compa
     await house.migrate()
     if compacted:
         for gallery in await pair(house):
-            await house.records.compact(gallery, SubjectLocks().hold)
+            await house.records.compact(gallery, Writes(1).hold)
     await cut_over(house)
     await finish(house)
     for name, subject, request_id in ((b"bob", "bob", "deleted"), (b"eve", "eve", "replaced")):

@@ -9,6 +9,7 @@ import numpy as np
 
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.faces import DetectedFace, Floats
+from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.domain.labels import NO_LABELS, Labels, Status
 from facegrid.domain.packs import Thresholds
 from facegrid.domain.quality import QualityRule
@@ -35,6 +36,7 @@ class Gallery:
     key: bytes = field(repr=False)
     quality_rules: tuple[QualityRule, ...] = ()
     attributes: tuple[Attribute, ...] = ()
+    index: IndexSettings = EXACT_INDEX
     former_ids: tuple[str, ...] = ()
     migration: "Migration | None" = None
 
@@ -108,10 +110,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """The encounters that a deletion takes away, and the revision that first does not show them."""
+    """The encounters that a deletion takes away, and the revision that first does not show them.
+
+    `written` is when it was stored.
+    """
 
     encounter_ids: tuple[str, ...]
     revision: int
+    written: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth

@@ -1,16 +1,17 @@
 """Galleries: made, described, listed, deleted."""
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import GalleryNotFound, InvalidField, PackChanged, PackNotFound, PackNotInstalled
 from facegrid.domain.galleries import Gallery
+from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings, check_index, check_nprobe
 from facegrid.domain.matching import check_threshold
 from facegrid.domain.names import check_name
 from facegrid.domain.packs import Pack, Threshold, Thresholds, ThresholdSource, check_available
@@ -18,6 +19,7 @@ from facegrid.domain.quality import QualityRule, check_quality_rules
 from facegrid.identity.extract import Extract
 from facegrid.identity.ports import GalleryRecords
 from facegrid.identity.projection import Projection
+from facegrid.identity.writes import Writes
 
 _DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
 
@@ -34,9 +36,12 @@ class GalleryStatus:
 class Galleries:
     """The galleries of this server."""
 
-    def __init__(self, records: GalleryRecords, projection: Projection, extract: Extract) -> None:
-        """Take the records, the projection and the extraction, which knows the packs."""
-        self._records, self._projection, self._extract = records, projection, extract
+    def __init__(
+        self, records: GalleryRecords, projection: Projection, extract: Extract, writes: Writes
+    ) -> None:
+        """Take the records, the projection, the extraction, which knows the packs, and the writes."""
+        self._records, self._projection = records, projection
+        self._extract, self._writes = extract, writes
 
     async def create(
         self,
@@ -49,6 +54,7 @@ class Galleries:
         keep_photographs: bool,
         quality_rules: Sequence[QualityRule] = (),
         attributes: Sequence[Attribute] = (),
+        index: IndexSettings = EXACT_INDEX,
     ) -> GalleryStatus:
         """Make an empty gallery.
 
@@ -56,6 +62,7 @@ class Galleries:
         """
         pack = self._extract.pack(pack_name)
         check_available(attributes, pack)
+        self._check_method(index)
         gallery = Gallery(
             name=check_name(name, "name"),
             gallery_id=secrets.token_hex(16),
@@ -71,8 +78,10 @@ class Galleries:
             key=secrets.token_bytes(32),
             quality_rules=check_quality_rules(quality_rules, pack),
             attributes=tuple(attributes),
+            index=check_index(index),
         )
-        return await self._status(await asyncio.shield(self._records.create_gallery(gallery, call)), call)
+        create = partial(self._records.create_gallery, gallery, call)
+        return await self._status(await self._writes.finish(create, call.deadline), call)
 
     async def recover(self) -> None:
         """Finish the deletions and creations that a crash broke off; before the first call only.
@@ -140,13 +149,37 @@ class Galleries:
         found = await self._records.galleries(after, limit + 1)
         return found[:limit], found[limit - 1].name if len(found) > limit else ""
 
+    async def set_search_parameters(self, name: str, nprobe: int) -> Gallery:
+        """Change how many of its index's lists a search of an approximate gallery reads.
+
+        Raises InvalidField, also where the gallery is searched exactly, and GalleryNotFound.
+        """
+        check_nprobe(nprobe, "nprobe")
+        if (await self.get(name)).index.exact:
+            raise InvalidField(
+                f"gallery {name} is searched exactly, which has no parameters; name an approximate one",
+                field="gallery",
+            )
+        return await self._records.update_gallery(
+            name, lambda gallery: replace(gallery, index=replace(gallery.index, nprobe=nprobe))
+        )
+
     async def delete(self, call: Call, name: str) -> None:
         """Remove a gallery and all in it. Raises GalleryNotFound and RequestIdReused."""
-        await asyncio.shield(self._delete(call, check_name(name, "name")))
+        delete = partial(self._delete, call, check_name(name, "name"))
+        await self._writes.finish(delete, call.deadline)
 
     async def erase_remains(self, gallery: Gallery) -> None:
         """Remove what was written to a gallery while it was deleted."""
         await self._records.erase_gallery(gallery.gallery_id)
+
+    def _check_method(self, index: IndexSettings) -> None:
+        if not (index.exact or self._projection.approximates):
+            raise InvalidField(
+                "index.method is APPROXIMATE and this server searches exactly; leave it out, or set "
+                "FACEGRID_MILVUS to a Milvus server",
+                field="index.method",
+            )
 
     async def all(self) -> AsyncIterator[Gallery]:
         """Yield all galleries, each followed by its twin where it is moving to another pack."""

@@ -10,8 +10,8 @@ from facegrid.identity.galleries import Galleries
 from facegrid.identity.migration_ports import TwinRecords
 from facegrid.identity.ports import Records
 from facegrid.identity.projection import Projection
-from facegrid.identity.subjects import SubjectLocks
 from facegrid.identity.twins import Twins
+from facegrid.identity.writes import Writes
 
 _PAGE, _AT_ONCE = 100, 2  # more at once would take the models from live calls
 
@@ -44,12 +44,12 @@ class Migrate:
         twin_records: TwinRecords,
         projection: Projection,
         *,
-        locks: SubjectLocks,
+        writes: Writes,
         twins: Twins,
     ) -> None:
         """Take the parts that write to records."""
         self._galleries, self._records, self._twin_records = galleries, records, twin_records
-        self._projection, self._locks, self._twins = projection, locks, twins
+        self._projection, self._writes, self._twins = projection, writes, twins
         self._walks: dict[str, Walk] = {}
 
     async def resume(self) -> None:
@@ -131,7 +131,7 @@ class Migrate:
         await self._twin_records.migrate(gallery.name, partial(_copied, walk.pair))
 
     async def _align(self, gallery: Gallery, subject_id: str) -> None:
-        async with self._locks.hold(gallery, subject_id):
+        async with self._writes.hold(gallery, subject_id):
             await self._twins.follow(gallery, subject_id)
 
 

@@ -107,6 +107,7 @@ class Twins:
             self.late.add(change)
             if other:
                 await self._projection.ready(other)
+                await self._projection.settle(other, subject_id)
             yield other
         except (FacegridError, ConfigurationError):
             if other is None or not self._projection.is_dropped(other):

@@ -104,7 +104,9 @@ async def running(settings: Settings, listen: str, vision: Vision) -> AsyncItera
         application = stack.enter_context(closing(build_application(settings, store, vision)))
         await application.recover()
         address = await _listen(application.server, listen)
-        await stack.enter_async_context(upkeep(compacted=application.compact, migrated=application.migrate))
+        await stack.enter_async_context(
+            upkeep(compact=application.compact, catch_up=application.catch_up, migrate=application.migrate)
+        )
         stack.push_async_callback(application.server.stop, settings.drain_s)
         store.announce(address)
         await application.load()

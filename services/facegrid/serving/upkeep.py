@@ -12,9 +12,9 @@ _PAUSE_S, _PAUSE_AFTER_FAILURE_S = 0.25, 30.0
 
 
 @asynccontextmanager
-async def upkeep(**jobs: Callable[[], Awaitable[int]]) -> AsyncIterator[None]:
-    """Do jobs over and over, which return how many galleries they worked on; any may be broken off."""
-    tasks = [asyncio.create_task(_repeat(name, job)) for name, job in jobs.items()]
+async def upkeep(**works: Callable[[], Awaitable[int]]) -> AsyncIterator[None]:
+    """Do what has to be done again and again; each says how much it did."""
+    tasks = [asyncio.create_task(_repeat(name, work)) for name, work in works.items()]
     try:
         yield
     finally:
@@ -23,15 +23,16 @@ async def upkeep(**jobs: Callable[[], Awaitable[int]]) -> AsyncIterator[None]:
         await asyncio.wait(tasks)
 
 
-async def _repeat(name: str, job: Callable[[], Awaitable[int]]) -> None:
-    log, failed = structlog.get_logger(), f"not {name}"
+async def _repeat(name: str, work: Callable[[], Awaitable[int]]) -> None:
+    log = structlog.get_logger()
     while True:
         pause = _PAUSE_S
         try:
-            if count := await job():
-                log.info(name, galleries=count)
+            if count := await work():
+                log.info("upkeep", work=name, count=count)
         except Exception as error:  # noqa: BLE001  # whatever it was, the next may succeed
             known = isinstance(error, FacegridError | ConfigurationError)
-            log.warning(failed, cause=type(error).__name__, message=str(error) if known else "")
+            message = str(error) if known else ""
+            log.warning("upkeep failed", work=name, cause=type(error).__name__, message=message)
             pause = _PAUSE_AFTER_FAILURE_S
         await asyncio.sleep(pause)

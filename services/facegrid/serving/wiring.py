@@ -15,6 +15,7 @@ from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.migration_servicer import MigrationServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
+from facegrid.identity.catching_up import CatchUp
 from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
 from facegrid.identity.enroll import Enroll
@@ -26,12 +27,15 @@ from facegrid.identity.migrations import Migrations
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
 from facegrid.identity.projection import Projection
 from facegrid.identity.shadow import Shadow
-from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.subjects import Subjects
 from facegrid.identity.twins import Twins
 from facegrid.identity.verify import Verify
+from facegrid.identity.writes import Writes
 from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
 from facegrid.settings import Settings
+from facegrid.storage.indexes.milvus import MilvusIndex
+from facegrid.storage.indexes.milvus_connection import MilvusOptions
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.records.records import StoredRecords
 from facegrid.storage.records.twins import StoredTwins
@@ -63,6 +67,7 @@ class Application:
     records: StoredRecords
     index: Index
     compact: Compact
+    catch_up: CatchUp
     migrate: Migrate
     default_pack: str
 
@@ -79,19 +84,20 @@ class Application:
             raise ConfigurationError(error.message) from None
 
     async def watch(self) -> None:
-        """Say for ever which services have their store: detection and comparison need none."""
+        """Say for ever which services have their store and index: detection and comparison need none."""
         had_store = True
         while True:
             await asyncio.sleep(_WATCH_S)
             has_store = await self._has_store()
             if has_store is not had_store:
-                structlog.get_logger().warning("the object store", answers=has_store)
+                structlog.get_logger().warning("object store and index", answer=has_store)
                 await self.server.set_serving(serving=has_store, services=NEED_A_STORE)
             had_store = has_store
 
     async def _has_store(self) -> bool:
         try:
             await self.records.check()
+            await self.index.check()
         except (FacegridError, ConfigurationError):
             return False
         return True
@@ -142,18 +148,19 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
     index = _index(settings)
     detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
     extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
-    projection, locks = Projection(records, index), SubjectLocks()
-    galleries, twin_records = Galleries(records, projection, extract), StoredTwins(store.objects, records)
+    projection, writes = Projection(records, index), Writes(settings.max_calls)
+    galleries = Galleries(records, projection, extract, writes)
+    twin_records = StoredTwins(store.objects, records)
     twins = Twins(galleries, extract, records, twin_records, projection)
     shadow = Shadow(galleries, extract, records, projection)
-    migrate = Migrate(galleries, records, twin_records, projection, locks=locks, twins=twins)
+    migrate = Migrate(galleries, records, twin_records, projection, writes=writes, twins=twins)
     servicers = Servicers(
         FaceServicer(
             extract, Compare(extract), Analyze(galleries, extract, vision, _allowed(settings.attributes))
         ),
-        GalleryServicer(galleries, Subjects(galleries, records, projection, locks, twins)),
+        GalleryServicer(galleries, Subjects(galleries, records, projection, writes, twins)),
         IdentityServicer(
-            Enroll(galleries, extract, records, projection, locks, twins=twins),
+            Enroll(galleries, extract, records, projection, writes, twins=twins),
             Verify(galleries, extract, records, projection, shadow),
             Identify(galleries, extract, projection, shadow),
         ),
@@ -162,8 +169,17 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         ),
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
-    compact = Compact(galleries, records, projection, locks, settings.compact_after)
-    return Application(server, galleries, vision, records, index, compact, migrate, settings.pack)
+    return Application(
+        server,
+        galleries,
+        vision,
+        records,
+        index,
+        Compact(galleries, records, projection, writes, settings.compact_after),
+        CatchUp(projection, writes),
+        migrate,
+        settings.pack,
+    )
 
 
 def _allowed(names: str) -> list[Attribute]:
@@ -181,6 +197,14 @@ def _allowed(names: str) -> list[Attribute]:
 def _index(settings: Settings) -> Index:
     if not settings.milvus:
         return ResidentIndex(workers=usable_cores())
-    from facegrid.storage.indexes.milvus import MilvusIndex  # noqa: PLC0415  # pymilvus takes seconds to import
-
-    return MilvusIndex(settings.milvus, settings.milvus_token.get_secret_value())
+    options = MilvusOptions(
+        settings.milvus_token.get_secret_value(),
+        settings.milvus_database,
+        settings.milvus_ca,
+        settings.milvus_server_name,
+        settings.milvus_replicas,
+        settings.milvus_shards,
+        settings.milvus_consistency,
+        settings.milvus_timeout_s,
+    )
+    return MilvusIndex(settings.milvus, options)

@@ -27,7 +27,7 @@ _DELETIONS = {"DeleteGallery", "FinishMigration", "CancelMigration"}
 
 
 class StoredGalleries:
-    """The galleries of an object store, whose settings never change; each method blocks.
+    """The galleries of an object store; each method blocks.
 
     Making one: claim, settings, name. Deleting one: claim, name, and then all the rest. So a gallery is there
     from the moment its name is, and until its name goes. During a migration one name leads to two galleries,
@@ -129,6 +129,20 @@ class StoredGalleries:
                 self._known[name] = replace(gallery, migration=None)
                 return gallery.twin.gallery_id
             return claim.made if claim else ""
+
+    def update(self, name: str, change: Callable[[Gallery], Gallery]) -> Gallery:
+        """Store a gallery's settings as `change` returns them; of two writers' changes the last one stands.
+
+        Raises GalleryNotFound.
+        """
+        with self._naming:
+            gallery_id = self._named(name)
+            if gallery_id is None:
+                raise _not_found(name)
+            key = gallery_settings_key(gallery_id)
+            form = read(self._store, key, dict)
+            self._store.put(key, to_json({**form, **gallery_form(change(parse_gallery(form)))}))
+            return self._read(name)
 
     def page(self, after: str, limit: int) -> list[Gallery]:
         """Return up to `limit` galleries after a name. Keys sort otherwise than names, so all are listed."""
