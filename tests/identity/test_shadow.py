@@ -114,6 +114,14 @@ async def test_one_search_is_repeated_at_a_time(house: House, vision: Forgetful)
     assert await counted(house) == ShadowCounts(agreed=1)
 
 
+async def test_a_server_that_ends_waits_for_no_shadow(house: House, vision: Forgetful) -> None:
+    """A search that is being repeated is broken off, and not counted."""
+    vision.going_on.clear()
+    await house.search(b"ann")
+    await house.identify._shadow.close()
+    assert (await house.migrations.get("g")).progress.shadowed == ShadowCounts()
+
+
 async def test_each_direction_has_counts_of_its_own(house: House) -> None:
     """After a cut over the former gallery repeats the searches; no share, no counts."""
     await house.search(b"ann")

@@ -39,6 +39,12 @@ class Shadow:
         self._counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._task: asyncio.Task[None] | None = None
 
+    async def close(self) -> None:
+        """Break off what is repeated now, when no more searches come."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
     def counts(self, gallery: Gallery) -> ShadowCounts:
         """Return what was counted while the gallery was searched and its twin repeated it."""
         return ShadowCounts(**self._counts[_pair(gallery)]) if gallery.twin else ShadowCounts()

@@ -107,6 +107,7 @@ async def running(settings: Settings, listen: str, vision: Vision) -> AsyncItera
         await stack.enter_async_context(
             upkeep(compact=application.compact, catch_up=application.catch_up, migrate=application.migrate)
         )
+        stack.push_async_callback(application.shadow.close)
         stack.push_async_callback(application.server.stop, settings.drain_s)
         store.announce(address)
         await application.load()

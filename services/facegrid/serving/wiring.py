@@ -69,6 +69,7 @@ class Application:
     compact: Compact
     catch_up: CatchUp
     migrate: Migrate
+    shadow: Shadow
     default_pack: str
 
     async def recover(self) -> None:
@@ -178,6 +179,7 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         Compact(galleries, records, projection, writes, settings.compact_after),
         CatchUp(projection, writes),
         migrate,
+        shadow,
         settings.pack,
     )
 
