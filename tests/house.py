@@ -115,13 +115,12 @@ class House:
         self.index.close()
 
 
-def build_house(store: Path | ObjectStore, vision: FakeVision) -> House:
-    """Compose the use cases as the serving layer does; the server allows age and gender presentation.
-
-    They stand in a store, or in a folder.
-    """
-    store = LocalObjectStore(store) if isinstance(store, Path) else store
-    records, index = StoredRecords(store, workers=4), ResidentIndex(workers=2)
+def build_house(
+    folder: Path, vision: FakeVision, store: ObjectStore | None = None, index: ResidentIndex | None = None
+) -> House:
+    """Compose the use cases as the serving layer does; the server allows age and gender presentation."""
+    store = store or LocalObjectStore(folder)
+    records, index = StoredRecords(store, workers=4), index or ResidentIndex(workers=2)
     extract = Extract(vision, vision, vision, "fake", smallest_face_px=20)
     projection, writes = Projection(records, index), Writes(64)
     galleries, twin_records = Galleries(records, projection, extract, writes), StoredTwins(store, records)

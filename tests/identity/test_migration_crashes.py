@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,7 @@ Action = Callable[[House], Awaitable[object]]
 @asynccontextmanager
 async def started(store: ObjectStore) -> AsyncIterator[House]:
     """Do what a server does at its start and, behind its calls, soon after."""
-    house = build_house(store, TwoPackVision())
+    house = build_house(Path(), TwoPackVision(), store)
     await house.galleries.recover()
     await house.galleries.fill()
     await house.migrate.resume()

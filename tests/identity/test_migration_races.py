@@ -182,7 +182,7 @@ class FailingStore(LocalObjectStore):
 async def test_a_change_that_reached_one_gallery_is_caught_up(tmp_path: Path) -> None:
     """An enrolment that failed half way is in both soon after, and before any cut over."""
     store = FailingStore(tmp_path)
-    house = build_house(store, TwoPackVision())
+    house = build_house(tmp_path, TwoPackVision(), store)
     await house.make_gallery()
     await move(house)
     store.broken = True

@@ -34,6 +34,7 @@ FacegridError
 │   ├── RevisionNotReached
 │   ├── StoreUnavailable
 │   ├── ModelUnavailable      no process that runs the models answered
+│   ├── LeaderUnavailable     no server that may change the store can be reached
 │   └── GalleryMoved          the gallery moved to another pack under the call
 ├── StorageFull
 └── Overloaded
@@ -256,6 +257,12 @@ class ModelUnavailable(Unavailable):
     """No process that runs the models answered."""
 
     reason = "MODEL_UNAVAILABLE"
+
+
+class LeaderUnavailable(Unavailable):
+    """Of the servers on one store, the one that may change it can't be reached from here."""
+
+    reason = "LEADER_UNAVAILABLE"
 
 
 class GalleryMoved(Unavailable):

@@ -154,8 +154,9 @@ class Twins:
             for sample, face in zip(encounter.samples, faces, strict=True)
         )
         moved = replace(encounter, samples=samples)
-        await self._twin_records.adopt(source, target, moved, since)
-        await self._projection.add(target, moved)
+        with self._projection.revise(target):
+            await self._twin_records.adopt(source, target, moved, since)
+            await self._projection.add(target, moved)
         await self._records.erase(target, moved.subject_id, moved.replaces)
         await self._twin_records.settle(target, [moved.encounter_id])
         return True
@@ -191,8 +192,9 @@ class Twins:
         return tuple(found)
 
     async def _bury(self, target: Gallery, subject_id: str, tombstone: Tombstone, call: Call) -> None:
-        await self._records.bury(target, tombstone, call)
-        await self._projection.remove(target, tombstone.encounter_ids, tombstone.revision)
+        with self._projection.revise(target):
+            await self._records.bury(target, tombstone, call)
+            await self._projection.remove(target, tombstone.encounter_ids, tombstone.revision)
         await self._records.erase(target, subject_id, tombstone.encounter_ids)
 
     async def _forget(self, one: Gallery, other: Gallery, encounter_ids: Sequence[str]) -> None:

@@ -88,7 +88,7 @@ class Migration(_message.Message):
     @_builtins.property
     def shadowed(self) -> Global___ShadowCounts:
         """shadowed is what came of these since the last start of the server, while searches used the pack that they
-        use now.
+        use now. Of several servers, it is what came of those that the one that makes changes answered itself.
         """
 
     def __init__(

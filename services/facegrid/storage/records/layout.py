@@ -30,6 +30,11 @@ def gallery_settings_key(gallery_id: str) -> str:
     return f"{gallery_prefix(gallery_id)}gallery.json"
 
 
+def watermark_key(gallery_id: str) -> str:
+    """Return the key of the object that says how far a gallery's index has come."""
+    return f"{gallery_prefix(gallery_id)}index.json"
+
+
 def gallery_claim_key(method: str, request_id: str) -> str:
     """Return the key of the claim of a call that makes or deletes a gallery."""
     digest = hashlib.sha256(f"{method}|{request_id}".encode()).hexdigest()
@@ -71,6 +76,10 @@ class GalleryLayout:
         """Return the prefix of a subject's objects."""
         return f"{self.subjects}{self.sid(subject_id)}/"
 
+    def photograph(self, subject_id: str, encounter_id: str, sample: int) -> str:
+        """Return the key of the photograph of a sample."""
+        return f"{encounter_prefix(self.subject(subject_id), encounter_id)}{sample}/source"
+
     def sid(self, subject_id: str) -> str:
         """Return the keyed hash under which a subject stands."""
         return self._hash(subject_id)
@@ -90,11 +99,6 @@ class GalleryLayout:
 def encounter_prefix(subject: str, encounter_id: str) -> str:
     """Return the prefix of an encounter's objects below its subject's prefix."""
     return f"{subject}encounters/{encounter_id}/"
-
-
-def photograph_key(subject: str, encounter_id: str, sample: int) -> str:
-    """Return the key of the photograph of a sample."""
-    return f"{encounter_prefix(subject, encounter_id)}{sample}/source"
 
 
 def mark_key(subject: str, encounter_id: str) -> str:

@@ -11,7 +11,7 @@ from facegrid.domain.galleries import Encounter, Gallery
 from facegrid.domain.migrations import LeftBehind, LeftBehindReason
 from facegrid.storage.objects.forms import Form, read, to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore, UnreadableObject
-from facegrid.storage.records.layout import PAST_ALL, photograph_key
+from facegrid.storage.records.layout import PAST_ALL
 from facegrid.storage.records.records import StoredRecords
 from facegrid.storage.records.subjects import StoredSubjects
 
@@ -35,9 +35,7 @@ class StoredTwins:
         """Return the photograph of a sample. Raises UnreadableObject."""
 
         def get(subjects: StoredSubjects) -> bytes:
-            key = photograph_key(
-                subjects.layout.subject(encounter.subject_id), encounter.encounter_id, sample
-            )
+            key = subjects.layout.photograph(encounter.subject_id, encounter.encounter_id, sample)
             try:
                 return self._store.get(key)
             except ObjectMissing:
@@ -71,7 +69,7 @@ class StoredTwins:
 
     def _copy(self, owner: StoredSubjects, target: StoredSubjects, encounter: Encounter, number: int) -> None:
         key, copied = (
-            photograph_key(one.layout.subject(encounter.subject_id), encounter.encounter_id, number)
+            one.layout.photograph(encounter.subject_id, encounter.encounter_id, number)
             for one in (owner, target)
         )
         try:
