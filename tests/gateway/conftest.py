@@ -10,6 +10,7 @@ from api import CALL_LIMIT, MESSAGE_LIMIT, Api
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.migration_servicer import MigrationServicer
 from facegrid.gateway.server import GatewayServer, Servicers
 from facegrid.identity.compare import Compare
 from facegrid.v1.face_service_pb2_grpc import FaceServiceStub
@@ -26,6 +27,7 @@ def servicers_of(house: House) -> Servicers:
         FaceServicer(house.extract, Compare(house.extract), house.analyze),
         GalleryServicer(house.galleries, house.subjects, house.update),
         IdentityServicer(house.enroll, house.verify, house.identify),
+        MigrationServicer(house.migrations),
     )
 
 

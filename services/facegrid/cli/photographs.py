@@ -56,7 +56,7 @@ def for_each(
     """Yield the outcome of each item in order, several under way at once, with a progress bar."""
     pool = ThreadPoolExecutor(_CALLS_AT_ONCE)
     try:
-        with _progress() as progress:
+        with progress_bar() as progress:
             task = progress.add_task(title, total=len(items))
             for outcome in pool.map(lambda item: _attempt(work, item), items):
                 progress.advance(task)
@@ -77,7 +77,8 @@ def _attempt(work: Callable[[_Item], _Answer], item: _Item) -> Outcome[_Item, _A
         return Outcome(item, None, error.strerror or str(error), str(error.filename))
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
+    """Return a bar of counts, rate and time left, which is gone at the end and not shown to programs."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -10,6 +10,7 @@ import grpc
 from facegrid.client.channel import CHANNEL_OPTIONS
 from facegrid.client.errors import call_failed
 from facegrid.client.labels import Value, metadata_messages, update_request
+from facegrid.client.migrations import MigrationCalls
 from facegrid.v1 import face_service_pb2 as face_pb
 from facegrid.v1 import gallery_service_pb2 as gallery_pb
 from facegrid.v1 import identity_service_pb2 as identity_pb
@@ -33,6 +34,7 @@ class Client:
         self._faces = FaceServiceStub(self._channel)
         self._galleries = GalleryServiceStub(self._channel)
         self._identities = IdentityServiceStub(self._channel)
+        self.migrations = MigrationCalls(self._channel, target, self._call, self._pages)
 
     def __enter__(self) -> Self:
         """Return the client, which closes at the end of the block."""

@@ -13,6 +13,7 @@ from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.forwarding import Forwarding
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.migration_servicer import MigrationServicer
 from facegrid.v1 import (
     face_service_pb2,
     face_service_pb2_grpc,
@@ -20,6 +21,8 @@ from facegrid.v1 import (
     gallery_service_pb2_grpc,
     identity_service_pb2,
     identity_service_pb2_grpc,
+    migration_service_pb2,
+    migration_service_pb2_grpc,
 )
 
 _SERVICES = tuple(
@@ -28,6 +31,7 @@ _SERVICES = tuple(
         (face_service_pb2, "FaceService"),
         (gallery_service_pb2, "GalleryService"),
         (identity_service_pb2, "IdentityService"),
+        (migration_service_pb2, "MigrationService"),
     )
 )
 NEED_A_STORE = _SERVICES[1:]
@@ -40,6 +44,7 @@ class Servicers:
     face: FaceServicer
     gallery: GalleryServicer
     identity: IdentityServicer
+    migration: MigrationServicer
 
 
 class GatewayServer:
@@ -113,6 +118,7 @@ class _Routes(grpc.GenericRpcHandler):
         face_service_pb2_grpc.add_FaceServiceServicer_to_server(servicers.face, server)
         gallery_service_pb2_grpc.add_GalleryServiceServicer_to_server(servicers.gallery, server)
         identity_service_pb2_grpc.add_IdentityServiceServicer_to_server(servicers.identity, server)
+        migration_service_pb2_grpc.add_MigrationServiceServicer_to_server(servicers.migration, server)
 
     def add_generic_rpc_handlers(self, services: Sequence[grpc.GenericRpcHandler]) -> None:
         """Take what generated code registers."""

@@ -6,7 +6,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from facegrid.domain.errors import GalleryNotFound, IndexLoading, RevisionNotReached, StoreUnavailable
+from facegrid.domain.errors import (
+    GalleryMoved,
+    GalleryNotFound,
+    IndexLoading,
+    RevisionNotReached,
+    StoreUnavailable,
+)
 from facegrid.domain.faces import Floats
 from facegrid.domain.filters import UNRESTRICTED, Restriction
 from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Watermark, index_rows
@@ -28,7 +34,7 @@ class Projection:
         """Take the records and the index that projects them."""
         self._records, self._index = records, index
         self._states: dict[str, IndexState] = {}
-        self._dropped: set[str] = set()
+        self._dropped: dict[str, bool] = {}
 
     @property
     def approximates(self) -> bool:
@@ -45,7 +51,7 @@ class Projection:
         Raises GalleryNotFound.
         """
         if self.is_dropped(gallery):
-            raise _deleted(gallery)
+            raise self.gone(gallery)
         state = self._states.setdefault(gallery.gallery_id, IndexState(gallery))
         if state.filling is None or (state.filling.done() and _failed(state.filling)):
             state.filling = asyncio.create_task(self._fill(gallery, state))
@@ -193,9 +199,12 @@ class Projection:
                 return [best_per_subject(visible)[:top] for visible in seen]
             limit *= _OVERFETCH
 
-    async def drop(self, gallery_id: str) -> None:
-        """Forget a deleted gallery, for good; those who wait for it get GalleryNotFound."""
-        self._dropped.add(gallery_id)
+    async def drop(self, gallery_id: str, *, moved: bool = False) -> None:
+        """Forget a deleted gallery, for good; those who wait for it get GalleryNotFound.
+
+        They get GalleryMoved where a migration has put another one into its place.
+        """
+        self._dropped[gallery_id] = moved
         state = self._states.pop(gallery_id, None)
         if state and state.filling:
             await asyncio.wait([state.filling])
@@ -205,11 +214,17 @@ class Projection:
         """Say whether the gallery was deleted while this process runs."""
         return gallery.gallery_id in self._dropped
 
+    def gone(self, gallery: Gallery) -> GalleryNotFound | GalleryMoved:
+        """Return what to tell those who meant a gallery that was deleted meanwhile, or moved."""
+        if self._dropped.get(gallery.gallery_id):
+            return GalleryMoved(f"gallery {gallery.name} has just moved to another pack; retry")
+        return GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
+
     def _state(self, gallery: Gallery) -> IndexState:
         try:
             return self._states[gallery.gallery_id]
         except KeyError:
-            raise _deleted(gallery) from None
+            raise self.gone(gallery) from None
 
     async def _fill(self, gallery: Gallery, state: IndexState) -> None:
         known = await self._records.watermark(gallery.gallery_id)
@@ -260,13 +275,9 @@ class Projection:
 
     def _note_batch(self, gallery: Gallery, state: IndexState, rows: IndexRows, revision: int) -> None:
         if self.is_dropped(gallery):
-            raise _deleted(gallery)
+            raise self.gone(gallery)
         state.note(dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
         state.revision = max(state.revision, revision)
-
-
-def _deleted(gallery: Gallery) -> GalleryNotFound:
-    return GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
 
 
 def _failed(task: asyncio.Task[None]) -> bool:

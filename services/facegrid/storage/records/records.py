@@ -278,6 +278,14 @@ class StoredRecords:
                         await self._run(compaction.tidy, subject_id)
                 await self._run(compaction.finish)
 
+    async def with_galleries(self, work: Callable[[StoredGalleries], T]) -> T:
+        """Do what blocks with the stored galleries, in one of the threads."""
+        return await self._run(work, self._galleries)
+
+    async def with_subjects(self, gallery: Gallery, work: Callable[[StoredSubjects], T]) -> T:
+        """Do what blocks with a gallery's stored subjects, in one of the threads."""
+        return await self._run(work, await self._of(gallery))
+
     async def _of(self, gallery: Gallery) -> StoredSubjects:
         if opened := self._subjects.get(gallery.gallery_id):
             return opened

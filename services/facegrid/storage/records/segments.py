@@ -142,6 +142,19 @@ class Segments:
 
         return self._steadily(read)
 
+    def memories(self) -> list[tuple[str, Form]]:
+        """Return what is remembered of deletions, by the ids of encounters and the names of tombstones."""
+
+        def read(view: View) -> list[tuple[str, Form]]:
+            return [
+                (segment.ids[row : row + 1].tobytes().hex(), decode(segment.file.key, found["record"], dict))
+                for segment in view.segments
+                for rows in [[*np.flatnonzero(segment.hidden), *range(len(segment.sids), len(segment.ids))]]
+                for row, found in zip(rows, segment.read(rows, ["record"]), strict=True)
+            ]
+
+        return self._steadily(read)
+
     def subject(self, sid: str, *, with_encounters: bool) -> tuple[list[Head], list[Encounter]]:
         """Return what the rows of a subject say of it, and its encounters; those hidden do not count."""
         columns = ["record", "vectors"] if with_encounters else ["record"]
