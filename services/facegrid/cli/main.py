@@ -6,6 +6,7 @@ import typer
 
 from facegrid import __version__
 from facegrid.cli.analyze import analyze
+from facegrid.cli.bulk import bulk_app
 from facegrid.cli.enroll import enroll
 from facegrid.cli.galleries import gallery_app
 from facegrid.cli.identify import identify
@@ -46,4 +47,5 @@ for step in (migrate, migration, cut_over, roll_back, finish_migration, cancel_m
     gallery_app.command()(step)
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(subject_app, name="subject")
+app.add_typer(bulk_app, name="bulk")
 app.add_typer(models_app, name="models")

@@ -15,6 +15,8 @@ from facegrid.domain.packs import Thresholds
 from facegrid.domain.quality import QualityRule
 from facegrid.domain.templates import Template
 
+MAX_SAMPLES = 32  # of one encounter
+
 
 @dataclass(frozen=True, slots=True)
 class Gallery:

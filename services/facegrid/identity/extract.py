@@ -11,12 +11,11 @@ import numpy as np
 from facegrid.domain.detection import SERVER_DEFAULT, DetectionOptions
 from facegrid.domain.errors import FacegridError, InvalidField
 from facegrid.domain.faces import Box, DetectedFace, Detection, FaceSelection, face_at, select_faces
+from facegrid.domain.galleries import MAX_SAMPLES
 from facegrid.domain.packs import Pack
 from facegrid.domain.quality import template_norm_measures
 from facegrid.domain.templates import SentTemplate, Template, template_from_client
 from facegrid.identity.ports import Detector, Embedder, Packs
-
-MAX_SAMPLES = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
 from facegrid.domain.errors import (
@@ -25,6 +25,7 @@ _ANSWER_MARGIN = 0.9
 _HIDDEN_FOR_S = 60.0
 _OVERFETCH = 4
 _SETTLING_S = 0.5
+_ROWS_A_STEP = 4096
 
 
 class Projection:
@@ -142,6 +143,35 @@ class Projection:
         gone = [one.encounter_id for one in encounters if one.encounter_id not in shown]
         await self.remove(gallery, gone, revision)
 
+    async def add_rows(self, gallery: Gallery, batches: AsyncIterator[IndexRows]) -> AsyncIterator[int]:
+        """Show rows of durable encounters; yields the number of rows after each step."""
+        state, gone = self._state(gallery), set[str]()
+        state.leaving.append(gone)
+        try:
+            async for batch in batches:
+                for start in range(0, len(batch), _ROWS_A_STEP):
+                    part = batch.part(slice(start, start + _ROWS_A_STEP))
+                    await self._show_rows(state, gallery, part, gone)
+                    yield len(part)
+        finally:
+            state.leaving.remove(gone)
+
+    async def _show_rows(self, state: IndexState, gallery: Gallery, rows: IndexRows, gone: set[str]) -> None:
+        ids = rows.encounter_ids
+        fresh = [row for row, one in enumerate(ids) if one not in state.shown and one not in gone]
+        await self._index.add(gallery.gallery_id, rows if len(fresh) == len(ids) else rows.take(fresh))
+        if late := gone.intersection(ids):
+            await self._index.remove(gallery.gallery_id, sorted(late))
+        pairs = zip(ids, rows.subject_ids, strict=True)
+        state.note({one: subject for one, subject in pairs if one not in gone})
+
+    async def reached(self, gallery: Gallery, revision: int) -> None:
+        """Let searches be told that they see a revision."""
+        state = self._state(gallery)
+        async with state.changed:
+            state.revision = max(state.revision, revision)
+            state.changed.notify_all()
+
     async def remove(self, gallery: Gallery, encounter_ids: Sequence[str], revision: int) -> None:
         """Take encounters out of all searches from now on."""
         state = self._state(gallery)
@@ -152,9 +182,7 @@ class Projection:
             # An index may show a removed row for a moment, and a search may be under way.
             forget = state.hidden.difference_update
             asyncio.get_running_loop().call_later(_HIDDEN_FOR_S, forget, tuple(encounter_ids))
-        async with state.changed:
-            state.revision = max(state.revision, revision)
-            state.changed.notify_all()
+        await self.reached(gallery, revision)
 
     async def settle(self, gallery: Gallery, subject_id: str) -> None:
         """Bring to the index what failed of a subject, which the caller holds, and what went from others.

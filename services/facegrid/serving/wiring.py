@@ -11,12 +11,15 @@ import structlog
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.detection import DetectionMode, DetectionOptions
 from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFound
+from facegrid.gateway.bulk_servicer import BulkServicer
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.migration_servicer import MigrationServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
+from facegrid.identity.bulk_export import ExportTemplates
+from facegrid.identity.bulk_import import ImportTemplates
 from facegrid.identity.catching_up import CatchUp
 from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
@@ -185,6 +188,7 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         MigrationServicer(
             Migrations(galleries, extract, twin_records, projection, migrate=migrate, shadow=shadow)
         ),
+        BulkServicer(ImportTemplates(galleries, records, projection), ExportTemplates(galleries, records)),
     )
     return Application(
         servicers,

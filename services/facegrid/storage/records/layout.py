@@ -93,12 +93,12 @@ class GalleryLayout:
         """Return the key of the claim of an enrolment."""
         return f"{self.claims}{encounter_id}.json"
 
-    def change(self, call: Call) -> str:
-        """Return the name of the tombstone or amendment that a call writes."""
+    def request(self, call: Call) -> str:
+        """Return the name under which a call's tombstone, amendment or import is remembered."""
         return self._hash(f"{call.method}|{call.request_id}")
 
     def _hash(self, text: str) -> str:
-        return hmac.new(self.gallery.key, text.encode(), hashlib.sha256).hexdigest()[:_HASH_DIGITS]
+        return hmac.digest(self.gallery.key, text.encode(), "sha256").hex()[:_HASH_DIGITS]
 
 
 def encounter_prefix(subject: str, encounter_id: str) -> str:
