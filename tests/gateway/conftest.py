@@ -11,6 +11,7 @@ from facegrid.gateway.bulk_servicer import BulkServicer
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.migration_servicer import MigrationServicer
 from facegrid.gateway.server import GatewayServer, Servicers
 from facegrid.identity.bulk_export import ExportTemplates
 from facegrid.identity.bulk_import import ImportTemplates
@@ -27,8 +28,9 @@ def servicers_of(house: House) -> Servicers:
     """Return what answers calls with the use cases."""
     return Servicers(
         FaceServicer(house.extract, Compare(house.extract), house.analyze),
-        GalleryServicer(house.galleries, house.subjects),
+        GalleryServicer(house.galleries, house.subjects, house.update),
         IdentityServicer(house.enroll, house.verify, house.identify),
+        MigrationServicer(house.migrations),
         BulkServicer(
             ImportTemplates(house.galleries, house.records, house.projection),
             ExportTemplates(house.galleries, house.records),

@@ -53,6 +53,11 @@ class DyingStore:
         self._write()
         return self._store.put_if_absent(key, data)
 
+    def copy(self, key: str, target: str) -> None:
+        """Copy within the store."""
+        self._write()
+        self._store.copy(key, target)
+
     def delete(self, key: str) -> None:
         """Remove from the store."""
         self._write()
@@ -101,6 +106,10 @@ class MemoryStore:
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write an object unless one is there."""
         return self.objects.setdefault(key, data) is data
+
+    def copy(self, key: str, target: str) -> None:
+        """Copy an object."""
+        self.put(target, self.get(key))
 
     def delete(self, key: str) -> None:
         """Remove an object."""

@@ -17,11 +17,11 @@ from facegrid.cli.bad_rows import BadFile
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.detection import AnyRotation, Detection, SmallestFace, detection_options
 from facegrid.cli.failures import fail
-from facegrid.cli.galleries import GalleryOption
 from facegrid.cli.journal import Journal, Settled
 from facegrid.cli.photographs import errors_console, in_order, progress_bar
 from facegrid.cli.selection import Faces, OneFace
 from facegrid.cli.sources import Entry, Source, open_source
+from facegrid.cli.subjects import GalleryOption
 from facegrid.client import CallFailed, Client, Patience, from_value, is_passing
 from facegrid.v1 import identity_service_pb2 as pb
 from facegrid.v1 import types_pb2

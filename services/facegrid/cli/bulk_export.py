@@ -11,8 +11,8 @@ import typer
 
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.failures import fail
-from facegrid.cli.galleries import GalleryOption
 from facegrid.cli.photographs import errors_console, progress_bar
+from facegrid.cli.subjects import GalleryOption
 from facegrid.client import Client, from_value
 from facegrid.v1 import bulk_service_pb2 as pb
 from facegrid.v1 import types_pb2

@@ -10,8 +10,8 @@ import typer
 from facegrid.cli.bad_rows import BadFile
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.failures import fail
-from facegrid.cli.galleries import GalleryOption
 from facegrid.cli.photographs import errors_console, progress_bar
+from facegrid.cli.subjects import GalleryOption
 from facegrid.client import Client
 from facegrid.v1.bulk_service_pb2 import ImportTemplatesResponse
 

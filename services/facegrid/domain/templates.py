@@ -79,16 +79,19 @@ def _check_unit(vector: Floats) -> None:
 
 
 def cosine(one: Template, other: Template) -> float:
-    """Return the score of two templates, from -1 to 1. Raises TemplateVersionMismatch."""
+    """Return the score of two templates, from -1 to 1, summed in float64 as an exact search does.
+
+    Raises TemplateVersionMismatch.
+    """
     if one.version != other.version:
         raise TemplateVersionMismatch(
             f"templates of versions {one.version!r} and {other.version!r} do not compare"
         )
-    return round_score(float(one.vector @ other.vector))
+    return round_score(float(one.vector.astype(np.float64) @ other.vector.astype(np.float64)))
 
 
 def round_score(score: float) -> float:
-    """Round to six decimals, below which float32 sums depend on their order and ties would not tie."""
+    """Round to six decimals, below which float32 vectors say nothing and ties would not tie."""
     return round(score, 6)
 
 

@@ -14,6 +14,7 @@ from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.forwarding import Forwarding
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.migration_servicer import MigrationServicer
 from facegrid.v1 import (
     bulk_service_pb2,
     bulk_service_pb2_grpc,
@@ -23,6 +24,8 @@ from facegrid.v1 import (
     gallery_service_pb2_grpc,
     identity_service_pb2,
     identity_service_pb2_grpc,
+    migration_service_pb2,
+    migration_service_pb2_grpc,
 )
 
 _SERVICES = tuple(
@@ -31,6 +34,7 @@ _SERVICES = tuple(
         (face_service_pb2, "FaceService"),
         (gallery_service_pb2, "GalleryService"),
         (identity_service_pb2, "IdentityService"),
+        (migration_service_pb2, "MigrationService"),
         (bulk_service_pb2, "BulkService"),
     )
 )
@@ -44,6 +48,7 @@ class Servicers:
     face: FaceServicer
     gallery: GalleryServicer
     identity: IdentityServicer
+    migration: MigrationServicer
     bulk: BulkServicer
 
 
@@ -118,6 +123,7 @@ class _Routes(grpc.GenericRpcHandler):
         face_service_pb2_grpc.add_FaceServiceServicer_to_server(servicers.face, server)
         gallery_service_pb2_grpc.add_GalleryServiceServicer_to_server(servicers.gallery, server)
         identity_service_pb2_grpc.add_IdentityServiceServicer_to_server(servicers.identity, server)
+        migration_service_pb2_grpc.add_MigrationServiceServicer_to_server(servicers.migration, server)
         bulk_service_pb2_grpc.add_BulkServiceServicer_to_server(servicers.bulk, server)
 
     def add_generic_rpc_handlers(self, services: Sequence[grpc.GenericRpcHandler]) -> None:

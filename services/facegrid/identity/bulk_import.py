@@ -16,6 +16,7 @@ from facegrid.domain.errors import (
     RequestIdReused,
     TemplateVersionMismatch,
     Unavailable,
+    WrongMigrationState,
 )
 from facegrid.domain.galleries import Gallery
 from facegrid.domain.quality import check_quality
@@ -56,6 +57,7 @@ class ImportTemplates:
         """
         gallery, _ = await self._galleries.get_with_pack(gallery_name)
         _check_version(gallery, template_version)
+        _check_settled(gallery)
         check_quality(None, gallery.quality_rules, "vectors")
         await self._projection.ready(gallery, call.deadline)
         progress, digest = ImportProgress(gallery), hashlib.sha256(template_version.encode())
@@ -121,6 +123,14 @@ class ImportTemplates:
                 await asyncio.sleep(_PAUSE_S)
             else:
                 return
+
+
+def _check_settled(gallery: Gallery) -> None:
+    if gallery.twin:
+        raise WrongMigrationState(
+            f"gallery {gallery.name} is moving to another pack, which cannot make templates of templates; "
+            "finish or cancel the migration first"
+        )
 
 
 def _check_version(gallery: Gallery, version: str) -> None:

@@ -14,7 +14,16 @@ from facegrid.domain.calls import Call
 from facegrid.domain.columns import TemplateColumns
 from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.faces import DetectedFace, Detection, Floats
-from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, Watermark
+from facegrid.domain.filters import UNRESTRICTED, Restriction
+from facegrid.domain.galleries import (
+    Amendment,
+    Encounter,
+    Gallery,
+    IndexRows,
+    Subject,
+    Tombstone,
+    Watermark,
+)
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.domain.matching import Hit
 from facegrid.domain.packs import Pack
@@ -140,7 +149,7 @@ class Records(Protocol):
         ...
 
     async def subject(self, gallery: Gallery, subject_id: str) -> Subject | None:
-        """Return a subject with its active encounters; None where there is none."""
+        """Return a subject with its encounters; None where there is none."""
         ...
 
     async def subjects(self, gallery: Gallery, after: str, limit: int) -> tuple[list[Subject], str]:
@@ -162,6 +171,22 @@ class Records(Protocol):
         """Remove encounters and, with the last one, their subject; mark their request ids as deleted."""
         ...
 
+    async def amendment(self, gallery: Gallery, call: Call) -> Amendment | None:
+        """Return what an earlier try of this call changed, its labels aside. Raises RequestIdReused."""
+        ...
+
+    async def amend(self, gallery: Gallery, subject_id: str, amendment: Amendment, call: Call) -> None:
+        """Write an amendment of a subject or of one of its encounters: from here on it counts."""
+        ...
+
+    async def settle(self, gallery: Gallery, call: Call) -> None:
+        """Take note that the index knows what a call amended."""
+        ...
+
+    async def amended(self, gallery: Gallery) -> set[str]:
+        """Return the encounters whose labels an index that holds their rows may not know."""
+        ...
+
     async def begin_import(self, gallery: Gallery, call: Call, revision: int) -> "TemplateImport":
         """Begin to write encounters whose templates exist already; a revision first shows them."""
         ...
@@ -178,7 +203,7 @@ class Records(Protocol):
         ...
 
     def rows(self, gallery: Gallery) -> AsyncIterator[tuple[IndexRows, int]]:
-        """Yield the rows of all active encounters in batches, after finishing what a crash left half done.
+        """Yield the rows of all encounters that are searched in batches; first finish what a crash broke off.
 
         Beside them stands the latest revision that first shows one of them.
         """
@@ -271,11 +296,18 @@ class Index(Protocol):
         ...
 
     async def search(
-        self, gallery: str, probes: Floats, limit: int, settings: IndexSettings = EXACT_INDEX
+        self,
+        gallery: str,
+        probes: Floats,
+        limit: int,
+        settings: IndexSettings = EXACT_INDEX,
+        *,
+        restriction: Restriction = UNRESTRICTED,
     ) -> list[list[Hit]]:
-        """Return for each probe of (N, dimension) the `limit` best rows, best first, with exact scores.
+        """Return for each probe of (N, dimension) the `limit` best of the rows that a restriction allows.
 
-        Fewer hits than `limit` mean that the index holds, or an approximate search finds, no more rows.
+        They stand best first, with exact scores. Fewer hits than `limit` mean that the index holds, or an
+        approximate search finds, no more such rows.
         """
         ...
 

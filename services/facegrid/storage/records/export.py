@@ -7,7 +7,7 @@ from itertools import islice, takewhile
 from facegrid.domain.galleries import Encounter
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore
 from facegrid.storage.records.folders import SubjectFolder
-from facegrid.storage.records.layout import GalleryLayout, source_key
+from facegrid.storage.records.layout import GalleryLayout
 from facegrid.storage.records.segments import LAST_SID
 from facegrid.storage.records.subjects import StoredSubjects
 
@@ -46,5 +46,5 @@ def read_photograph(
 ) -> bytes | None:
     """Return the photograph of a sample; None where it is not kept, or was removed."""
     with suppress(ObjectMissing):
-        return store.get(source_key(layout.subject(encounter.subject_id), encounter.encounter_id, sample))
+        return store.get(layout.photograph(encounter.subject_id, encounter.encounter_id, sample))
     return None

@@ -8,7 +8,16 @@ from typing import ParamSpec, TypeVar
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import StorageFull, StoreUnavailable
-from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, Watermark, index_rows
+from facegrid.domain.galleries import (
+    Amendment,
+    Encounter,
+    Gallery,
+    IndexRows,
+    Subject,
+    Tombstone,
+    Watermark,
+    index_rows,
+)
 from facegrid.identity.ports import Claim, Hold, TemplateImport
 from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.export import export_page, read_photograph
@@ -109,7 +118,7 @@ class StoredRecords:
         """
         subjects = await self._of(gallery)
         try:
-            await self._all(subjects.sample_writes(encounter, photographs))
+            await self._all(subjects.samples.writes(encounter, photographs))
             await self._run(subjects.mark, encounter)
         except (StoreUnavailable, StorageFull):
             prefix = subjects.layout.subject(encounter.subject_id)
@@ -156,6 +165,24 @@ class StoredRecords:
             subjects = await self._of(gallery)
             await self._in_any_room(lambda: subjects.tidy(subjects.folder(subject_id), encounter_ids))
 
+    async def amendment(self, gallery: Gallery, call: Call) -> Amendment | None:
+        """Return what an earlier try of this call changed. Raises RequestIdReused."""
+        subjects = await self._of(gallery)
+        return await self._run(subjects.amendments.find, call)
+
+    async def amend(self, gallery: Gallery, subject_id: str, amendment: Amendment, call: Call) -> None:
+        """Write an amendment: from here on it counts."""
+        subjects = await self._of(gallery)
+        await self._run(subjects.amend, subject_id, amendment, call)
+
+    async def settle(self, gallery: Gallery, call: Call) -> None:
+        """Let compaction have what a call changed."""
+        (await self._of(gallery)).amendments.settle(call)
+
+    async def amended(self, gallery: Gallery) -> set[str]:
+        """Return the encounters whose labels an index that holds their rows may not know."""
+        return set((await self._of(gallery)).amendments.targets[0])
+
     async def encounters(self, gallery: Gallery) -> AsyncIterator[list[Encounter]]:
         """Yield all active encounters in batches of some 500, each subject tidied before it is read.
 
@@ -179,7 +206,7 @@ class StoredRecords:
         async for loaded in self._loose(subjects):
             yield index_rows(loaded, gallery.dimension), max(encounter.revision for encounter in loaded)
         for segment in subjects.segments.view.segments:
-            yield await self._run(segment.index_rows, gallery.dimension)
+            yield await self._run(subjects.index_rows, segment)
         subjects.loaded = True
 
     async def _loose(self, subjects: StoredSubjects) -> AsyncIterator[list[Encounter]]:
@@ -257,6 +284,14 @@ class StoredRecords:
                     async with hold(gallery, subject_id):
                         await self._run(compaction.tidy, subject_id)
                 await self._run(compaction.finish)
+
+    async def with_galleries(self, work: Callable[[StoredGalleries], T]) -> T:
+        """Do what blocks with the stored galleries, in one of the threads."""
+        return await self._run(work, self._galleries)
+
+    async def with_subjects(self, gallery: Gallery, work: Callable[[StoredSubjects], T]) -> T:
+        """Do what blocks with a gallery's stored subjects, in one of the threads."""
+        return await self._run(work, await self._of(gallery))
 
     async def _of(self, gallery: Gallery) -> StoredSubjects:
         if opened := self._subjects.get(gallery.gallery_id):

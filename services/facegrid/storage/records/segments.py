@@ -37,9 +37,16 @@ class Segments:
     An erased row is hidden until a compaction removes it.
     """
 
-    def __init__(self, store: ObjectStore, prefix: str, version: str, dimension: int) -> None:
-        """Open what the newest manifest names."""
-        self._store, self._version, self._dimension = store, version, dimension
+    def __init__(
+        self,
+        store: ObjectStore,
+        prefix: str,
+        version: str,
+        dimension: int,
+        amend: Callable[[Encounter], Encounter] = lambda encounter: encounter,
+    ) -> None:
+        """Open what the newest manifest names; `amend` returns an encounter of a row as it is now."""
+        self._store, self._version, self._dimension, self._amend = store, version, dimension, amend
         self.manifests = Manifests(store, prefix)
         self.view = View(Manifest())
         self.writing, self._swapping = threading.Lock(), threading.Lock()
@@ -139,6 +146,19 @@ class Segments:
 
         return self._steadily(read)
 
+    def memories(self) -> list[tuple[str, Form]]:
+        """Return what is remembered of deletions, by the ids of encounters and the names of tombstones."""
+
+        def read(view: View) -> list[tuple[str, Form]]:
+            return [
+                (segment.ids[row : row + 1].tobytes().hex(), decode(segment.file.key, found["record"], dict))
+                for segment in view.segments
+                for rows in [[*np.flatnonzero(segment.hidden), *range(len(segment.sids), len(segment.ids))]]
+                for row, found in zip(rows, segment.read(rows, ["record"]), strict=True)
+            ]
+
+        return self._steadily(read)
+
     def subject(self, sid: str, *, with_encounters: bool) -> tuple[list[Head], list[Encounter]]:
         """Return what the rows of a subject say of it, and its encounters; those hidden do not count."""
         columns = ["record", "vectors"] if with_encounters else ["record"]
@@ -185,7 +205,7 @@ class Segments:
 
     def _parse(self, segment: "Segment", row: Mapping[str, Any]) -> tuple[Head, Encounter]:
         def parse(form: Form) -> tuple[Head, Encounter]:
-            encounter = parse_encounter(form["encounter"], self._version)
+            encounter = self._amend(parse_encounter(form["encounter"], self._version))
             if "vectors" in row:
                 vectors = np.frombuffer(row["vectors"], "<f4").astype(np.float32)
                 encounter = with_vectors(encounter, list(vectors.reshape(-1, self._dimension)))
