@@ -26,6 +26,7 @@ from facegrid.identity.verify import Verify
 from facegrid.identity.writes import Writes
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.objects.files import LocalObjectStore
+from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.records import StoredRecords
 from fakes import FakeVision
 
@@ -124,9 +125,12 @@ class House:
         self.index.close()
 
 
-def build_house(folder: Path, vision: FakeVision) -> House:
+def build_house(
+    folder: Path, vision: FakeVision, store: ObjectStore | None = None, index: ResidentIndex | None = None
+) -> House:
     """Compose the use cases as the serving layer does; the server allows age and gender presentation."""
-    records, index = StoredRecords(LocalObjectStore(folder), workers=4), ResidentIndex(workers=2)
+    records = StoredRecords(store or LocalObjectStore(folder), workers=4)
+    index = index or ResidentIndex(workers=2)
     extract = Extract(vision, vision, vision, "fake", smallest_face_px=20)
     projection, writes = Projection(records, index), Writes(64)
     galleries = Galleries(records, projection, extract, writes)

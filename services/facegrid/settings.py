@@ -61,4 +61,7 @@ class Settings(BaseSettings):
     )
     max_message_bytes: int = Field(default=32 * _MIB, gt=0)
     max_calls: int = Field(default=64, gt=0, description="calls under way before new ones are refused")
+    advertise: str = Field(
+        default="", description="HOST:PORT at which other servers on the store reach this one, if another"
+    )
     drain_s: float = Field(default=30, ge=0, description="time that calls have to end after SIGTERM")

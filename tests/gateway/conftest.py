@@ -17,25 +17,30 @@ from facegrid.v1.gallery_service_pb2 import CreateGalleryRequest
 from facegrid.v1.gallery_service_pb2_grpc import GalleryServiceStub
 from facegrid.v1.identity_service_pb2_grpc import IdentityServiceStub
 from fakes import FakeVision
-from house import build_house
+from house import House, build_house
+
+
+def servicers_of(house: House) -> Servicers:
+    """Return what answers calls with the use cases."""
+    return Servicers(
+        FaceServicer(house.extract, Compare(house.extract), house.analyze),
+        GalleryServicer(house.galleries, house.subjects, house.update),
+        IdentityServicer(house.enroll, house.verify, house.identify),
+    )
 
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     """Yield a server with an empty gallery "g"."""
     house = build_house(tmp_path / "data", FakeVision())
-    servicers = Servicers(
-        FaceServicer(house.extract, Compare(house.extract), house.analyze),
-        GalleryServicer(house.galleries, house.subjects, house.update),
-        IdentityServicer(house.enroll, house.verify, house.identify),
-    )
-    server = GatewayServer(servicers, MESSAGE_LIMIT, CALL_LIMIT)
+    server = GatewayServer(servicers_of(house), MESSAGE_LIMIT, CALL_LIMIT)
     port = await server.start("127.0.0.1:0")
     await server.set_serving(serving=True)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         built = Api(
             house,
             channel,
+            f"127.0.0.1:{port}",
             server,
             FaceServiceStub(channel),
             GalleryServiceStub(channel),

@@ -6,16 +6,14 @@ import pytest
 
 from facegrid.domain.errors import StoreUnavailable
 from facegrid.domain.faces import FaceSelection
-from facegrid.domain.matching import Hit
 from house import House, call
 
 
 async def test_a_search_that_stalls_is_unavailable(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends before the caller's deadline, so that he is told to retry."""
 
-    async def stall(*_: object, **__: object) -> list[list[Hit]]:
+    async def stall(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
-        return []
 
     await house.add("ann", b"ann")
     monkeypatch.setattr(house.index, "search", stall)

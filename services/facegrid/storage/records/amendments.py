@@ -1,7 +1,8 @@
 """Amendments: changed labels of encounters and statuses of subjects, until they are folded into rows."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -46,8 +47,27 @@ class Amendments:
         self._stored: dict[str, list[StoredAmendment]] = defaultdict(list)
         self.newest: dict[str, Amendment] = {}
         self.unsettled: set[str] = set()
-        for key in store.keys(layout.amendments):
-            self._count(self._read(key.removeprefix(layout.amendments).removesuffix(".json")))
+        self.look()
+
+    def look(self) -> set[str]:
+        """Read those that are new; return the names of all that are objects."""
+        prefix = self._layout.amendments
+        names = {key.removeprefix(prefix).removesuffix(".json") for key in self._store.keys(prefix)}
+        for name in names - {one.name for several in self._stored.values() for one in several}:
+            with suppress(ObjectMissing):  # it became part of a row meanwhile
+                self._count(self._read(name))
+        return names
+
+    def keep(self, names: Container[str]) -> None:
+        """Forget those without one of these names: the rows have what they say."""
+        for target, several in [*self._stored.items()]:
+            self._stored[target] = [one for one in several if one.name in names]
+            if not self._stored[target]:
+                del self._stored[target]
+        self._drop_folded()
+
+    def _drop_folded(self) -> None:
+        self.newest = {target: one for target, one in self.newest.items() if target in self._stored}
 
     def find(self, call: Call) -> Amendment | None:
         """Return what an earlier try of this call changed, its labels aside. Raises RequestIdReused."""
@@ -101,6 +121,11 @@ class Amendments:
         return replace(own.labels if own else labels, subject_status=status)
 
     @property
+    def count(self) -> int:
+        """The number of those that are objects."""
+        return sum(map(len, self._stored.values()))
+
+    @property
     def targets(self) -> tuple[list[str], list[str]]:
         """The ids of the encounters and the hashes of the subjects that are amended."""
         encounters = [target for target, one in self.newest.items() if one.encounter_id]
@@ -111,7 +136,7 @@ class Amendments:
 
         They are all of a target or none: an older one that is left alone would count again.
         """
-        self.newest = {target: one for target, one in self.newest.items() if target in self._stored}
+        self._drop_folded()
         found = (
             several
             for several in self._stored.values()

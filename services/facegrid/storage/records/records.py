@@ -15,6 +15,7 @@ from facegrid.domain.galleries import (
     IndexRows,
     Subject,
     Tombstone,
+    Watermark,
     index_rows,
 )
 from facegrid.identity.ports import Claim, Hold
@@ -22,6 +23,7 @@ from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.folders import SubjectFolder
 from facegrid.storage.records.galleries import StoredGalleries
 from facegrid.storage.records.layout import NAMES
+from facegrid.storage.records.loading import BATCH, read_objects
 from facegrid.storage.records.reserve import Reserve
 from facegrid.storage.records.subjects import StoredSubjects
 from facegrid.storage.records.threads import StoreThreads
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_BATCH, _SUBJECTS_A_CALL = 500, 25
 
 
 class StoredRecords:
@@ -43,8 +44,8 @@ class StoredRecords:
     def __init__(self, store: ObjectStore, workers: int) -> None:
         """Take the store and the number of threads that may wait for it."""
         self._store, self._galleries, self._reserve = store, StoredGalleries(store), Reserve(store)
-        self._threads = threads = StoreThreads(workers)
-        self._run, self._all, self._take = threads.run, threads.all, threads.take
+        self._threads = StoreThreads(workers)
+        self._run, self._all, self._take = self._threads.run, self._threads.all, self._threads.take
         self._opening = threading.Lock()
         self._subjects: dict[str, StoredSubjects] = {}
 
@@ -91,6 +92,14 @@ class StoredRecords:
         self._subjects.pop(gallery_id, None)
         await self._run(self._galleries.erase, gallery_id)
 
+    async def watermark(self, gallery_id: str) -> Watermark | None:
+        """Return how far a gallery's index had come."""
+        return await self._run(self._galleries.watermark, gallery_id)
+
+    async def set_watermark(self, gallery_id: str, watermark: Watermark) -> None:
+        """Write down how far a gallery's index has come."""
+        await self._run(self._galleries.set_watermark, gallery_id, watermark)
+
     async def find_claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
         """Say what an earlier call with this request id left. Raises RequestIdReused."""
         subjects = await self._of(gallery)
@@ -126,6 +135,12 @@ class StoredRecords:
     async def subjects(self, gallery: Gallery, after: str, limit: int) -> tuple[list[Subject], str]:
         """Return a page of subjects in the order of the hashes of their ids; the cursor is such a hash."""
         subjects = await self._of(gallery)
+        view = None
+        while view is not (view := await self._run(subjects.refresh)):  # again where rows went by meanwhile
+            page = await self._page(subjects, after, limit)
+        return page
+
+    async def _page(self, subjects: StoredSubjects, after: str, limit: int) -> tuple[list[Subject], str]:
         folders = subjects.folders(after)
         found: list[tuple[Subject, SubjectFolder]] = []
         while len(found) <= limit and (chunk := await self._take(folders, limit + 1 - len(found))):
@@ -139,7 +154,7 @@ class StoredRecords:
     async def tombstone(self, gallery: Gallery, call: Call) -> Tombstone | None:
         """Return the tombstone that an earlier try of this call wrote. Raises RequestIdReused."""
         subjects = await self._of(gallery)
-        return await self._run(subjects.tombstone, call)
+        return await self._run(subjects.tombstones.find, call)
 
     async def bury(self, gallery: Gallery, tombstone: Tombstone, call: Call) -> None:
         """Write a tombstone: from here on its encounters are gone."""
@@ -176,11 +191,11 @@ class StoredRecords:
         Nothing may write to the gallery until the last batch.
         """
         subjects = await self._of(gallery)
-        async for loaded in self._loose(subjects):
+        async for loaded in read_objects(subjects, self._threads):
             yield loaded
         for segment in subjects.segments.view.segments:
             found = await self._run(subjects.segments.encounters, segment)
-            while batch := await self._take(found, _BATCH):
+            while batch := await self._take(found, BATCH):
                 yield batch
         subjects.loaded = True
 
@@ -190,34 +205,16 @@ class StoredRecords:
         It is the latest that first shows one of them.
         """
         subjects = await self._of(gallery)
-        async for loaded in self._loose(subjects):
+        async for loaded in read_objects(subjects, self._threads):
             yield index_rows(loaded, gallery.dimension), max(encounter.revision for encounter in loaded)
         for segment in subjects.segments.view.segments:
             yield await self._run(subjects.index_rows, segment)
         subjects.loaded = True
 
-    async def _loose(self, subjects: StoredSubjects) -> AsyncIterator[list[Encounter]]:
-        """Yield the encounters that are objects; none is due for compaction until all has been read."""
-        subjects.loaded = False
-        async with subjects.compacting:
-            pass
-        subjects.loose = await self._run(subjects.tombstones.count)
-        compacted = bool(subjects.segments.view.manifest.number)
-        ids = await self._run(subjects.claims.stored) if compacted else []
-        reads = [partial(subjects.claims.forms, part) for part in _slices(ids, _BATCH)]
-        claims = {one: form for read in await self._all(reads) for one, form in read.items()}
-        folders = await self._run(subjects.touched, claims)
-        batch: list[Encounter] = []
-        while chunk := await self._take(folders, _BATCH):
-            parts = [partial(subjects.load, part) for part in _slices(chunk, _SUBJECTS_A_CALL)]
-            for loaded in await self._all(parts):
-                batch += loaded
-            while len(batch) >= _BATCH:
-                yield batch[:_BATCH]
-                del batch[:_BATCH]
-        if batch:
-            yield batch
-        await self._run(subjects.settle, claims)
+    async def replaced(self, gallery: Gallery) -> list[str]:
+        """Return the encounters that tombstones and loaded objects took away, as far as not compacted."""
+        subjects = await self._of(gallery)
+        return sorted(subjects.segments.erased | subjects.replaced)
 
     async def last_revision(self, gallery: Gallery) -> int:
         """Return the highest revision of a tombstone; 0 where there is none."""
@@ -266,8 +263,11 @@ class StoredRecords:
     def _open(self, gallery: Gallery) -> StoredSubjects:
         with self._opening:
             if gallery.gallery_id not in self._subjects:
-                self._subjects[gallery.gallery_id] = StoredSubjects(self._store, gallery)
+                self._subjects[gallery.gallery_id] = self._opened(gallery)
             return self._subjects[gallery.gallery_id]
+
+    def _opened(self, gallery: Gallery) -> StoredSubjects:
+        return StoredSubjects(self._store, gallery)
 
     async def _in_any_room(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Delete, in the room that is kept for it where the store has no other."""
@@ -282,7 +282,3 @@ def _hides(subjects: StoredSubjects, before: datetime) -> bool:
     """Say whether a row has been hidden since before some time."""
     since = subjects.hidden_since
     return since is not None and since < before and subjects.segments.hides()
-
-
-def _slices(found: Sequence[T], length: int) -> list[Sequence[T]]:
-    return [found[start : start + length] for start in range(0, len(found), length)]

@@ -1,4 +1,4 @@
-"""Threads that wait for an object store, which blocks, and what its failures are called."""
+"""Threads that wait for an object store, and what its failures mean."""
 
 import asyncio
 import errno
@@ -16,18 +16,27 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class StoreThreads:
-    """Runs calls of an object store. Raises StorageFull and StoreUnavailable where they raise OSError."""
+    """A number of threads for calls that block. Each method raises StoreUnavailable and StorageFull."""
 
     def __init__(self, workers: int) -> None:
-        """Take the number of threads."""
+        """Take the number of threads that may wait."""
         self._pool = ThreadPoolExecutor(workers, "records")
 
     def close(self) -> None:
         """Wait for what is under way and end the threads."""
         self._pool.shutdown()
 
+    async def take(self, found: Iterator[T], count: int) -> list[T]:
+        """Return the next few of what a lazy listing yields."""
+        return await self.run(lambda: list(islice(found, count)))
+
+    async def all(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Run calls at once; wait for each of them, so that none goes on after an error is raised."""
+        results = await asyncio.gather(*(self.run(call) for call in calls), return_exceptions=True)
+        return [_value(result) for result in results]
+
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run one call."""
+        """Run a call."""
         try:
             return await asyncio.get_running_loop().run_in_executor(
                 self._pool, partial(call, *args, **kwargs)
@@ -36,15 +45,6 @@ class StoreThreads:
             if error.errno in _FULL:
                 raise StorageFull("the object store is full; its operator must make room") from error
             raise StoreUnavailable("the object store does not answer; retry later") from error
-
-    async def all(self, calls: Sequence[Callable[[], T]]) -> list[T]:
-        """Run calls at once; wait for each of them, so that none goes on after an error is raised."""
-        results = await asyncio.gather(*(self.run(call) for call in calls), return_exceptions=True)
-        return [_value(result) for result in results]
-
-    async def take(self, found: Iterator[T], count: int) -> list[T]:
-        """Return the next items of an iterator that reads from the store."""
-        return await self.run(lambda: list(islice(found, count)))
 
 
 def _value(result: T | BaseException) -> T:
