@@ -152,11 +152,13 @@ async def test_changed_labels_show_at_the_next_read(pair: Pair, *, compacted: bo
 
     if compacted:
         await pair.compact()
-    assert await labels() == [await change(10)]
+    newest = await change(10)
+    assert await labels() == [newest]
     newest = await change(20)
     await pair.compact()
     assert await labels() == [newest]
-    assert await labels() == [await change(30)]
+    newest = await change(30)
+    assert await labels() == [newest]
     await change(40)
     await pair.compact()
     newest = await change(50)
