@@ -92,18 +92,6 @@ class Tombstone:
 
 
 @dataclass(frozen=True, slots=True)
-class Amendment:
-    """The labels that an encounter has from a revision on; its subject's status is none of them.
-
-    Without an encounter it is about a subject, and of the labels the subject's status alone counts.
-    """
-
-    encounter_id: str
-    labels: Labels
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
 class Watermark:
     """How far a gallery's index, `place`, has come: it shows every mutation of a revision up to this one.
 
@@ -114,6 +102,18 @@ class Watermark:
     revision: int
     subjects: int
     complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """The labels that an encounter has from a revision on; its subject's status is none of them.
+
+    Without an encounter it is about a subject, and of the labels the subject's status alone counts.
+    """
+
+    encounter_id: str
+    labels: Labels
+    revision: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth

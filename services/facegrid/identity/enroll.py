@@ -109,8 +109,9 @@ class Enroll:
                 _check_samples(gallery, enrolment.extractions)
                 await self._records.claim(gallery, subject_id, encounter_id, call)
                 replaced = subject.encounters if subject and enrolment.mode is EnrollMode.REPLACE else ()
-                stored = replace(enrolment, labels=_labels(enrolment.labels, subject))
-                encounter = await self._add(call, gallery, stored, encounter_id, replaced)
+                subject_labels = _labels(enrolment.labels, subject)
+                enrolment = replace(enrolment, labels=subject_labels)
+                encounter = await self._add(call, gallery, enrolment, encounter_id, replaced)
             else:
                 await self._projection.add(gallery, encounter)
             await self._records.erase(gallery, subject_id, encounter.replaces)

@@ -14,7 +14,15 @@ from facegrid.domain.calls import Call
 from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.faces import DetectedFace, Detection, Floats
 from facegrid.domain.filters import UNRESTRICTED, Restriction
-from facegrid.domain.galleries import Amendment, Encounter, Gallery, IndexRows, Subject, Tombstone, Watermark
+from facegrid.domain.galleries import (
+    Amendment,
+    Encounter,
+    Gallery,
+    IndexRows,
+    Subject,
+    Tombstone,
+    Watermark,
+)
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.domain.matching import Hit
 from facegrid.domain.packs import Pack

@@ -83,7 +83,7 @@ class Projection:
         return len(self._state(gallery).subjects)
 
     def has_subject(self, gallery: Gallery, subject_id: str) -> bool:
-        """Say whether a search is known to cover a subject; the records know of the others."""
+        """Say whether a search covers a subject; False also where the index is not filled yet."""
         state = self._states.get(gallery.gallery_id)
         return state is not None and subject_id in state.subjects
 
@@ -231,9 +231,11 @@ class Projection:
         async for rows, revision in self._records.rows(gallery):
             self._note_batch(gallery, state, rows, revision)
             count += len(rows)
-            new = revision > known.revision
-            added = [row for row, one in enumerate(rows.encounter_ids) if new or one in amended]
-            await self._index.add(gallery.gallery_id, rows if new else rows.take(added))
+            if revision > known.revision:
+                await self._index.add(gallery.gallery_id, rows)
+            elif amended:
+                changed = [row for row, one in enumerate(rows.encounter_ids) if one in amended]
+                await self._index.add(gallery.gallery_id, rows.take(changed))
         await self._index.remove(gallery.gallery_id, await self._records.replaced(gallery))
         return await self._index.count(gallery.gallery_id) == count
 

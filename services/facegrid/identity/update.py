@@ -82,25 +82,22 @@ class Update:
         async with self._writes.hold(gallery, subject_id):
             await self._projection.settle(gallery, subject_id)
             amendment = await self._records.amendment(gallery, call)
+            if amendment:
+                return gallery, *await self._show(call, gallery, subject_id, encounter_id, amendment)
             subject = await find_subject(self._records, gallery, subject_id)
-            if encounter_id:
-                find_encounter(subject, encounter_id)
-            if amendment is None:
-                with self._projection.revise(gallery) as revision:
-                    amendment = change(subject, revision)
-                    await self._records.amend(gallery, subject_id, amendment, call)
-                    subject = await self._show(gallery, subject_id, encounter_id, revision)
-            else:
-                subject = await self._show(gallery, subject_id, encounter_id, amendment.revision)
-            await self._records.settle(gallery, call)
-            return gallery, subject, amendment.revision
+            with self._projection.revise(gallery) as revision:
+                amendment = change(subject, revision)
+                await self._records.amend(gallery, subject_id, amendment, call)
+                return gallery, *await self._show(call, gallery, subject_id, encounter_id, amendment)
 
-    async def _show(self, gallery: Gallery, subject_id: str, encounter_id: str, revision: int) -> Subject:
-        """Bring what changed of a subject to the index."""
+    async def _show(
+        self, call: Call, gallery: Gallery, subject_id: str, encounter_id: str, amendment: Amendment
+    ) -> tuple[Subject, int]:
         subject = await find_subject(self._records, gallery, subject_id)
         touched = [one for one in subject.encounters if encounter_id in ("", one.encounter_id)]
-        await self._projection.amend(gallery, touched, revision)
-        return subject
+        await self._projection.amend(gallery, touched, amendment.revision)
+        await self._records.settle(gallery, call)
+        return subject, amendment.revision
 
 
 def _check_fields(fields: Collection[str]) -> None:

@@ -1,7 +1,7 @@
 """Amendments: changed labels of encounters and statuses of subjects, until they are folded into rows."""
 
 from collections import defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -50,23 +50,20 @@ class Amendments:
         self.look()
 
     def look(self) -> set[str]:
-        """Read those that are new; return the names of all that are objects."""
+        """Read the objects that were written since; returns the names of all that there are."""
         prefix = self._layout.amendments
         names = {key.removeprefix(prefix).removesuffix(".json") for key in self._store.keys(prefix)}
-        for name in names - {one.name for several in self._stored.values() for one in several}:
-            with suppress(ObjectMissing):  # it became part of a row meanwhile
+        for name in names - {one.name for one in chain.from_iterable(self._stored.values())}:
+            with suppress(ObjectMissing):  # compacted meanwhile
                 self._count(self._read(name))
         return names
 
-    def keep(self, names: Container[str]) -> None:
-        """Forget those without one of these names: the rows have what they say."""
-        for target, several in [*self._stored.items()]:
-            self._stored[target] = [one for one in several if one.name in names]
-            if not self._stored[target]:
-                del self._stored[target]
-        self._drop_folded()
-
-    def _drop_folded(self) -> None:
+    def keep(self, names: set[str]) -> None:
+        """Forget all but these objects, for the others have become part of rows."""
+        kept = {
+            target: [one for one in several if one.name in names] for target, several in self._stored.items()
+        }
+        self._stored = defaultdict(list, {target: several for target, several in kept.items() if several})
         self.newest = {target: one for target, one in self.newest.items() if target in self._stored}
 
     def find(self, call: Call) -> Amendment | None:
@@ -136,7 +133,7 @@ class Amendments:
 
         They are all of a target or none: an older one that is left alone would count again.
         """
-        self._drop_folded()
+        self.newest = {target: one for target, one in self.newest.items() if target in self._stored}
         found = (
             several
             for several in self._stored.values()

@@ -43,8 +43,8 @@ class FollowedRecords(StoredRecords):
 class FollowedSubjects(StoredSubjects):
     """StoredSubjects that another server writes; no method is called that does.
 
-    A refresh reads tombstones and amendments before the manifest, and all of them after a subject's objects
-    were listed. So what the writer's compaction took away of the former is in the latter.
+    A refresh reads tombstones and amendments before the manifest, and all after a subject's objects were
+    listed. So what the writer's compaction took away of the former is in the latter.
     """
 
     def _open(self) -> None:
@@ -63,7 +63,6 @@ class FollowedSubjects(StoredSubjects):
             return self.segments.view
 
     def _look(self) -> None:
-        amended = self.amendments.look()
         names = set(self.tombstones.names())
         for name in names - self._seen.keys():
             try:
@@ -71,8 +70,9 @@ class FollowedSubjects(StoredSubjects):
             except ObjectMissing:
                 continue  # compacted meanwhile
             self.segments.erase(self._seen[name])
+        amendments = self.amendments.look()
         self.segments.reload()
-        self.amendments.keep(amended)
         for name in self._seen.keys() - names:
             self.segments.forget(self._seen.pop(name))
+        self.amendments.keep(amendments)
         self.claims.void.clear()  # a retry of the writer's may have made them valid again
