@@ -18,9 +18,13 @@ from facegrid.identity.enroll import Enroll, EnrollMode
 from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identification, Identify
+from facegrid.identity.migrate import Migrate
+from facegrid.identity.migrations import Migrations
 from facegrid.identity.projection import Projection
 from facegrid.identity.searching import EVERYWHERE, Scope
+from facegrid.identity.shadow import Shadow
 from facegrid.identity.subjects import Subjects
+from facegrid.identity.twins import Twins
 from facegrid.identity.update import Update
 from facegrid.identity.verify import Verify
 from facegrid.identity.writes import Writes
@@ -28,6 +32,7 @@ from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.objects.files import LocalObjectStore
 from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.records import StoredRecords
+from facegrid.storage.records.twins import StoredTwins
 from fakes import FakeVision
 
 _numbers = itertools.count()
@@ -54,6 +59,9 @@ class House:
     verify: Verify
     identify: Identify
     analyze: Analyze
+    twins: Twins
+    migrate: Migrate
+    migrations: Migrations
 
     async def make_gallery(
         self, name: str = "g", *, keep_photographs: bool = True, attributes: Sequence[Attribute] = ()
@@ -129,11 +137,14 @@ def build_house(
     folder: Path, vision: FakeVision, store: ObjectStore | None = None, index: ResidentIndex | None = None
 ) -> House:
     """Compose the use cases as the serving layer does; the server allows age and gender presentation."""
-    records = StoredRecords(store or LocalObjectStore(folder), workers=4)
-    index = index or ResidentIndex(workers=2)
+    store = store or LocalObjectStore(folder)
+    records, index = StoredRecords(store, workers=4), index or ResidentIndex(workers=2)
     extract = Extract(vision, vision, vision, "fake", smallest_face_px=20)
     projection, writes = Projection(records, index), Writes(64)
-    galleries = Galleries(records, projection, extract, writes)
+    galleries, twin_records = Galleries(records, projection, extract, writes), StoredTwins(store, records)
+    twins = Twins(galleries, extract, records, twin_records, projection)
+    shadow = Shadow(galleries, extract, records, projection)
+    migrate = Migrate(galleries, records, twin_records, projection, writes=writes, twins=twins)
     return House(
         vision,
         extract,
@@ -141,10 +152,13 @@ def build_house(
         index,
         projection,
         galleries,
-        Subjects(galleries, records, projection, writes),
-        Update(galleries, records, projection, writes),
-        Enroll(galleries, extract, records, projection, writes),
-        Verify(galleries, extract, records, projection),
-        Identify(galleries, extract, records, projection),
+        Subjects(galleries, records, projection, writes, twins),
+        Update(galleries, records, projection, writes, twins),
+        Enroll(galleries, extract, records, projection, writes, twins=twins),
+        Verify(galleries, extract, records, projection, shadow),
+        Identify(galleries, extract, records, projection, shadow),
         Analyze(galleries, extract, vision, [Attribute.AGE, Attribute.GENDER_PRESENTATION]),
+        twins,
+        migrate,
+        Migrations(galleries, extract, twin_records, projection, migrate=migrate, shadow=shadow),
     )

@@ -14,6 +14,7 @@ from facegrid.cli.detection import AnyRotation, Detection, SmallestFace, detecti
 from facegrid.cli.labels import Metadata, SubGalleries, parse_metadata
 from facegrid.cli.photographs import errors_console, for_each, report_failures
 from facegrid.cli.selection import Faces, OneFace
+from facegrid.cli.sources import photographs_in
 from facegrid.client import CallFailed, Client
 from facegrid.client.labels import Value
 from facegrid.v1 import identity_service_pb2 as pb
@@ -120,17 +121,15 @@ def _jobs(paths: list[Path], subject: str) -> list[tuple[str, Path]]:
         if path.is_file() and not subject:
             raise typer.BadParameter(f"{path} is a file: say whom it shows with --subject, or name a folder")
     if subject:
-        jobs = [(subject, file) for path in paths for file in ([path] if path.is_file() else _files(path))]
+        jobs = [
+            (subject, file) for path in paths for file in ([path] if path.is_file() else photographs_in(path))
+        ]
     else:
         folders = [folder for path in paths for folder in sorted(path.iterdir()) if folder.is_dir()]
-        jobs = [(folder.name, file) for folder in folders for file in _files(folder)]
+        jobs = [(folder.name, file) for folder in folders for file in photographs_in(folder)]
     if not jobs:
         raise typer.BadParameter(
             "no photographs found; with --subject name photographs or their folder, without it a folder "
             "that holds a folder for each subject"
         )
     return jobs
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))

@@ -140,6 +140,9 @@ def _gallery_json(gallery: pb.Gallery) -> dict[str, object]:
         "quality_rules": [show_requirement(rule) for rule in gallery.quality_rules],
         "search": _search_json(gallery.index),
         "attributes": attribute_names(list(gallery.attributes)),
+        "migration": pb.MigrationState.Name(gallery.migration).removeprefix("MIGRATION_STATE_")
+        if gallery.migration
+        else None,
         "created": time_text(gallery.create_time),
     }
 

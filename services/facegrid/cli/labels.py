@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from facegrid.client.labels import Value, value_message
+from facegrid.client.labels import Value, to_value
 from facegrid.v1 import filter_pb2, types_pb2
 
 _VALUE = r'"[^"]*"|[^",]*'
@@ -60,7 +60,7 @@ def _parse_condition(condition: str) -> filter_pb2.Filter:
     if not found:
         raise typer.BadParameter(f"--filter {condition!r}: write 'country=DE' or 'born>=1980'")
     key, sign = found["key"], found["sign"]
-    values = [value_message(_parse_value(one)) for one in _split(found["values"])]
+    values = [to_value(_parse_value(one)) for one in _split(found["values"])]
     if sign in {"=", "!="}:
         wanted = filter_pb2.Filter(one_of=filter_pb2.Membership(key=key, values=values))
         return wanted if sign == "=" else filter_pb2.Filter(none_of=filter_pb2.Filters(filters=[wanted]))

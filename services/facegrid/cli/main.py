@@ -6,9 +6,18 @@ import typer
 
 from facegrid import __version__
 from facegrid.cli.analyze import analyze
+from facegrid.cli.bulk import bulk_app
 from facegrid.cli.enroll import enroll
 from facegrid.cli.galleries import gallery_app
 from facegrid.cli.identify import identify
+from facegrid.cli.migrations import (
+    cancel_migration,
+    cut_over,
+    finish_migration,
+    migrate,
+    migration,
+    roll_back,
+)
 from facegrid.cli.models import models_app
 from facegrid.cli.recognise import detect, verify
 from facegrid.cli.serve import serve
@@ -34,6 +43,9 @@ def _facegrid(
 
 for command in (enroll, identify, verify, detect, analyze, serve):
     app.command()(command)
+for step in (migrate, migration, cut_over, roll_back, finish_migration, cancel_migration):
+    gallery_app.command()(step)
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(subject_app, name="subject")
+app.add_typer(bulk_app, name="bulk")
 app.add_typer(models_app, name="models")

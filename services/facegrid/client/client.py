@@ -7,9 +7,11 @@ from uuid import uuid4
 
 import grpc
 
+from facegrid.client.bulk import BulkCalls
 from facegrid.client.channel import CHANNEL_OPTIONS
 from facegrid.client.errors import call_failed
 from facegrid.client.labels import Value, metadata_messages, update_request
+from facegrid.client.migrations import MigrationCalls
 from facegrid.v1 import face_service_pb2 as face_pb
 from facegrid.v1 import gallery_service_pb2 as gallery_pb
 from facegrid.v1 import identity_service_pb2 as identity_pb
@@ -33,6 +35,8 @@ class Client:
         self._faces = FaceServiceStub(self._channel)
         self._galleries = GalleryServiceStub(self._channel)
         self._identities = IdentityServiceStub(self._channel)
+        self.migrations = MigrationCalls(self._channel, target, self._call, self._pages)
+        self.bulk = BulkCalls(self._channel, target)
 
     def __enter__(self) -> Self:
         """Return the client, which closes at the end of the block."""
@@ -49,7 +53,7 @@ class Client:
         self._channel.close()
 
     def _call(self, method: Callable[..., _Answer], request: Any) -> _Answer:
-        request.context.request_id = uuid4().hex
+        request.context.request_id = request.context.request_id or uuid4().hex
         try:
             return method(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
@@ -215,9 +219,15 @@ class Client:
         detection: pb.DetectionOptions | None = None,
         metadata: Mapping[str, Value] | None = None,
         sub_galleries: Sequence[str] = (),
+        status: pb.Status.ValueType = pb.STATUS_UNSPECIFIED,
+        request_id: str = "",
     ) -> identity_pb.EnrollResponse:
-        """Store one encounter of a subject, made of all the photographs or of none."""
+        """Store one encounter of a subject, made of all the photographs or of none.
+
+        With the `request_id` of an earlier call it is that call, made again.
+        """
         request = identity_pb.EnrollRequest(
+            context=pb.RequestContext(request_id=request_id),
             gallery=gallery,
             subject_id=subject_id,
             mode=mode,
@@ -226,6 +236,7 @@ class Client:
             detection=detection,
             metadata=metadata_messages(metadata or {}),
             sub_galleries=sub_galleries,
+            status=status,
         )
         return self._call(self._identities.Enroll, request)
 

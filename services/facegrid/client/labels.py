@@ -8,7 +8,7 @@ from facegrid.v1.gallery_service_pb2 import UpdateEncounterRequest
 Value = str | int | float | bool
 
 
-def value_message(value: Value) -> pb.Value:
+def to_value(value: Value) -> pb.Value:
     """Return a value of metadata, or of a filter, by its type."""
     match value:
         case bool():
@@ -21,9 +21,16 @@ def value_message(value: Value) -> pb.Value:
             return pb.Value(text=value)
 
 
+def from_value(value: pb.Value) -> Value:
+    """Return a value as Python has it."""
+    kind = value.WhichOneof("kind")
+    found: Value = getattr(value, kind) if kind else ""
+    return found
+
+
 def metadata_messages(metadata: Mapping[str, Value]) -> dict[str, pb.Value]:
     """Return metadata as requests hold it."""
-    return {key: value_message(value) for key, value in metadata.items()}
+    return {key: to_value(value) for key, value in metadata.items()}
 
 
 def update_request(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from facegrid.domain.errors import InvalidTemplate, TemplateVersionMismatch
 from facegrid.domain.faces import Floats
 
-_UNIT_TOLERANCE = 1e-3
+UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
@@ -72,7 +72,7 @@ def _check_unit(vector: Floats) -> None:
     if not np.isfinite(vector).all():
         raise InvalidTemplate("the vector holds a value that is not finite; extract it again")
     length = float(np.linalg.norm(vector.astype(np.float64)))
-    if abs(length - 1.0) > _UNIT_TOLERANCE:
+    if abs(length - 1.0) > UNIT_TOLERANCE:
         raise InvalidTemplate(
             f"the vector's length is {length:.4g} and a template's is 1; send it as Extract returned it"
         )

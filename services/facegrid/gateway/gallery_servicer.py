@@ -36,12 +36,8 @@ class GalleryServicer(GalleryServiceServicer):
             convert.mutation_of(request, context),
             request.name,
             pack_name=request.pack,
-            verify_threshold=_rounded(request.verify_threshold)
-            if request.HasField("verify_threshold")
-            else None,
-            identify_threshold=_rounded(request.identify_threshold)
-            if request.HasField("identify_threshold")
-            else None,
+            verify_threshold=convert.number_of(request, "verify_threshold"),
+            identify_threshold=convert.number_of(request, "identify_threshold"),
             keep_photographs=request.keep_photographs if request.HasField("keep_photographs") else True,
             quality_rules=convert.quality_rules_of(request.quality_rules),
             attributes=convert.attributes_of(request.attributes),
@@ -148,11 +144,6 @@ def encounter_to_proto(encounter: Encounter) -> types_pb2.Encounter:
     )
 
 
-def _rounded(value: float) -> float:
-    # A float32 on the wire: rounded, so that 0.6 is 0.6 and not 0.6000000238.
-    return round(value, 6)
-
-
 def _gallery_to_proto(gallery: Gallery) -> types_pb2.Gallery:
     return types_pb2.Gallery(
         name=gallery.name,
@@ -167,6 +158,7 @@ def _gallery_to_proto(gallery: Gallery) -> types_pb2.Gallery:
         ],
         attributes=convert.attributes_to_proto(gallery.attributes),
         index=convert.index_to_proto(gallery.index),
+        migration=convert.migration_state_to_proto(gallery.migration.state if gallery.migration else None),
     )
 
 

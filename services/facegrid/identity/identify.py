@@ -24,6 +24,7 @@ from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Records
 from facegrid.identity.projection import Projection
 from facegrid.identity.searching import EVERYWHERE, Scope, SearchReport
+from facegrid.identity.shadow import Shadow
 from facegrid.identity.subjects import find_searched
 
 
@@ -52,10 +53,15 @@ class Identify:
     """Searches galleries."""
 
     def __init__(
-        self, galleries: Galleries, extract: Extract, records: Records, projection: Projection
+        self,
+        galleries: Galleries,
+        extract: Extract,
+        records: Records,
+        projection: Projection,
+        shadow: Shadow,
     ) -> None:
-        """Take the galleries, the extraction, the records and the projection."""
-        self._galleries, self._extract = galleries, extract
+        """Take the galleries, extraction, records, projection, and what repeats searches for a migration."""
+        self._galleries, self._extract, self._shadow = galleries, extract, shadow
         self._records, self._projection = records, projection
 
     async def __call__(
@@ -89,7 +95,7 @@ class Identify:
                 for number, name in enumerate(scope.other_galleries)
             ],
         ]
-        revision = revision_from_token(gallery.gallery_id, min_revision) if min_revision else 0
+        revision = revision_from_token(gallery, min_revision) if min_revision else 0
         if probe_subject_id:
             extractions = await self._stored(call, gallery, probe_subject_id)
         else:
@@ -109,6 +115,9 @@ class Identify:
             _identified(face, hits, thresholds, top, include_below_threshold)
             for face, *hits in zip(faces, *(hits for _, hits in found), strict=True)
         ]
+        if scope == EVERYWHERE and probes:
+            matched = [_match(hits, gallery.thresholds.identify) for hits in found[0][1]]
+            self._shadow.observe(gallery, probes, detection, list(zip(faces, matched, strict=True)))
         return Identification(results, reports[0], reports[1:])
 
     async def _other(self, gallery: Gallery, name: str, field: str) -> Gallery:
@@ -159,6 +168,11 @@ class Identify:
         exact, took = self._projection.is_exact(gallery), 1000 * (time.perf_counter() - start)
         named = [[replace(hit, gallery=gallery.name) for hit in hits] for hits in found]
         return SearchReport(gallery, seen, subjects, exact, search_ms=took), named
+
+
+def _match(hits: Sequence[Hit], threshold: Threshold) -> str:
+    """Return the subject that a search matched, "" for none."""
+    return hits[0].subject_id if hits and is_match(hits[0].score, threshold) else ""
 
 
 def _check_probes(probes: Sequence[object], probe_subject_id: str, selection: FaceSelection) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from facegrid.domain.attributes import Attribute, FaceAttributes
 from facegrid.domain.calls import Call
+from facegrid.domain.columns import TemplateColumns
 from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.faces import DetectedFace, Detection, Floats
 from facegrid.domain.filters import UNRESTRICTED, Restriction
@@ -186,6 +187,21 @@ class Records(Protocol):
         """Return the encounters whose labels an index that holds their rows may not know."""
         ...
 
+    async def begin_import(self, gallery: Gallery, call: Call, revision: int) -> "TemplateImport":
+        """Begin to write encounters whose templates exist already; a revision first shows them."""
+        ...
+
+    async def export_page(self, gallery: Gallery, after: str) -> tuple[list[Encounter], str]:
+        """Return some encounters, and the cursor of the next page ('' at the end); pages are of any size.
+
+        All pages have each encounter once; what changes meanwhile may be there or not.
+        """
+        ...
+
+    async def photograph(self, gallery: Gallery, encounter: Encounter, sample: int) -> bytes | None:
+        """Return the photograph of a sample; None where it is not kept, or was removed."""
+        ...
+
     def rows(self, gallery: Gallery) -> AsyncIterator[tuple[IndexRows, int]]:
         """Yield the rows of all encounters that are searched in batches; first finish what a crash broke off.
 
@@ -218,6 +234,30 @@ class Records(Protocol):
 
     async def last_revision(self, gallery: Gallery) -> int:
         """Return the highest revision that a tombstone of the gallery states; 0 where there is none."""
+        ...
+
+
+class TemplateImport(Protocol):
+    """Encounters on their way into the records; none counts before `publish`."""
+
+    async def add(self, columns: TemplateColumns) -> None:
+        """Write encounters."""
+        ...
+
+    async def publish(self, call: Call) -> int:
+        """Let all encounters count, in one step, and return the revision that shows them.
+
+        It is the earlier one of a retry, whose encounters are not written again; `call` has the digest of
+        all that was added. Raises RequestIdReused.
+        """
+        ...
+
+    async def discard(self) -> None:
+        """Remove what was written, where it was not published."""
+        ...
+
+    def rows(self) -> AsyncIterator[IndexRows]:
+        """Yield the rows of what was published, perhaps among others that are active."""
         ...
 
 

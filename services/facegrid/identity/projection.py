@@ -3,10 +3,16 @@
 import asyncio
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
-from facegrid.domain.errors import GalleryNotFound, IndexLoading, RevisionNotReached, StoreUnavailable
+from facegrid.domain.errors import (
+    GalleryMoved,
+    GalleryNotFound,
+    IndexLoading,
+    RevisionNotReached,
+    StoreUnavailable,
+)
 from facegrid.domain.faces import Floats
 from facegrid.domain.filters import UNRESTRICTED, Restriction
 from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Watermark, index_rows
@@ -19,6 +25,7 @@ _ANSWER_MARGIN = 0.9
 _HIDDEN_FOR_S = 60.0
 _OVERFETCH = 4
 _SETTLING_S = 0.5
+_ROWS_A_STEP = 4096
 
 
 class Projection:
@@ -28,7 +35,7 @@ class Projection:
         """Take the records and the index that projects them."""
         self._records, self._index = records, index
         self._states: dict[str, IndexState] = {}
-        self._dropped: set[str] = set()
+        self._dropped: dict[str, bool] = {}
 
     @property
     def approximates(self) -> bool:
@@ -45,7 +52,7 @@ class Projection:
         Raises GalleryNotFound.
         """
         if self.is_dropped(gallery):
-            raise _deleted(gallery)
+            raise self.gone(gallery)
         state = self._states.setdefault(gallery.gallery_id, IndexState(gallery))
         if state.filling is None or (state.filling.done() and _failed(state.filling)):
             state.filling = asyncio.create_task(self._fill(gallery, state))
@@ -136,6 +143,35 @@ class Projection:
         gone = [one.encounter_id for one in encounters if one.encounter_id not in shown]
         await self.remove(gallery, gone, revision)
 
+    async def add_rows(self, gallery: Gallery, batches: AsyncIterator[IndexRows]) -> AsyncIterator[int]:
+        """Show rows of durable encounters; yields the number of rows after each step."""
+        state, gone = self._state(gallery), set[str]()
+        state.leaving.append(gone)
+        try:
+            async for batch in batches:
+                for start in range(0, len(batch), _ROWS_A_STEP):
+                    part = batch.part(slice(start, start + _ROWS_A_STEP))
+                    await self._show_rows(state, gallery, part, gone)
+                    yield len(part)
+        finally:
+            state.leaving.remove(gone)
+
+    async def _show_rows(self, state: IndexState, gallery: Gallery, rows: IndexRows, gone: set[str]) -> None:
+        ids = rows.encounter_ids
+        fresh = [row for row, one in enumerate(ids) if one not in state.shown and one not in gone]
+        await self._index.add(gallery.gallery_id, rows if len(fresh) == len(ids) else rows.take(fresh))
+        if late := gone.intersection(ids):
+            await self._index.remove(gallery.gallery_id, sorted(late))
+        pairs = zip(ids, rows.subject_ids, strict=True)
+        state.note({one: subject for one, subject in pairs if one not in gone})
+
+    async def reached(self, gallery: Gallery, revision: int) -> None:
+        """Let searches be told that they see a revision."""
+        state = self._state(gallery)
+        async with state.changed:
+            state.revision = max(state.revision, revision)
+            state.changed.notify_all()
+
     async def remove(self, gallery: Gallery, encounter_ids: Sequence[str], revision: int) -> None:
         """Take encounters out of all searches from now on."""
         state = self._state(gallery)
@@ -146,9 +182,7 @@ class Projection:
             # An index may show a removed row for a moment, and a search may be under way.
             forget = state.hidden.difference_update
             asyncio.get_running_loop().call_later(_HIDDEN_FOR_S, forget, tuple(encounter_ids))
-        async with state.changed:
-            state.revision = max(state.revision, revision)
-            state.changed.notify_all()
+        await self.reached(gallery, revision)
 
     async def settle(self, gallery: Gallery, subject_id: str) -> None:
         """Bring to the index what failed of a subject, which the caller holds, and what went from others.
@@ -193,9 +227,12 @@ class Projection:
                 return [best_per_subject(visible)[:top] for visible in seen]
             limit *= _OVERFETCH
 
-    async def drop(self, gallery_id: str) -> None:
-        """Forget a deleted gallery, for good; those who wait for it get GalleryNotFound."""
-        self._dropped.add(gallery_id)
+    async def drop(self, gallery_id: str, *, moved: bool = False) -> None:
+        """Forget a deleted gallery, for good; those who wait for it get GalleryNotFound.
+
+        They get GalleryMoved where a migration has put another one into its place.
+        """
+        self._dropped[gallery_id] = moved
         state = self._states.pop(gallery_id, None)
         if state and state.filling:
             await asyncio.wait([state.filling])
@@ -205,11 +242,17 @@ class Projection:
         """Say whether the gallery was deleted while this process runs."""
         return gallery.gallery_id in self._dropped
 
+    def gone(self, gallery: Gallery) -> GalleryNotFound | GalleryMoved:
+        """Return what to tell those who meant a gallery that was deleted meanwhile, or moved."""
+        if self._dropped.get(gallery.gallery_id):
+            return GalleryMoved(f"gallery {gallery.name} has just moved to another pack; retry")
+        return GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
+
     def _state(self, gallery: Gallery) -> IndexState:
         try:
             return self._states[gallery.gallery_id]
         except KeyError:
-            raise _deleted(gallery) from None
+            raise self.gone(gallery) from None
 
     async def _fill(self, gallery: Gallery, state: IndexState) -> None:
         known = await self._records.watermark(gallery.gallery_id)
@@ -260,13 +303,9 @@ class Projection:
 
     def _note_batch(self, gallery: Gallery, state: IndexState, rows: IndexRows, revision: int) -> None:
         if self.is_dropped(gallery):
-            raise _deleted(gallery)
+            raise self.gone(gallery)
         state.note(dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
         state.revision = max(state.revision, revision)
-
-
-def _deleted(gallery: Gallery) -> GalleryNotFound:
-    return GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
 
 
 def _failed(task: asyncio.Task[None]) -> bool:

@@ -1,11 +1,12 @@
 """Update: the status of a subject, or the labels of an encounter."""
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from facegrid.domain.calls import Call
-from facegrid.domain.errors import InvalidField
+from facegrid.domain.errors import EncounterNotFound, InvalidField, SubjectNotFound
 from facegrid.domain.galleries import Amendment, Encounter, Gallery, Subject
 from facegrid.domain.labels import Labels, Status, check_labels
 from facegrid.domain.names import check_name
@@ -13,6 +14,7 @@ from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Records
 from facegrid.identity.projection import Projection
 from facegrid.identity.subjects import find_encounter, find_subject
+from facegrid.identity.twins import Twins
 from facegrid.identity.writes import Writes
 
 _CHANGEABLE = frozenset({"metadata", "sub_galleries", "status"})
@@ -23,11 +25,16 @@ class Update:
     """Changes what stands beside the faces: durable and searched when a call returns."""
 
     def __init__(
-        self, galleries: Galleries, records: Records, projection: Projection, writes: Writes
+        self,
+        galleries: Galleries,
+        records: Records,
+        projection: Projection,
+        writes: Writes,
+        twins: Twins,
     ) -> None:
-        """Take the galleries, the records, the projection, and the writes, which enrolment shares."""
+        """Take the galleries, the records, the projection, and the writes and twins of enrolment."""
         self._galleries, self._records = galleries, records
-        self._projection, self._writes = projection, writes
+        self._projection, self._writes, self._twins = projection, writes, twins
 
     async def subject(self, call: Call, gallery_name: str, subject_id: str, status: Status) -> _Changed:
         """Change a subject's status; returns its gallery, itself, and the first revision that shows it.
@@ -78,17 +85,31 @@ class Update:
         change: Callable[[Subject, int], Amendment],
     ) -> _Changed:
         check_name(subject_id, "subject_id")
-        await self._projection.ready(gallery, call.deadline)
+        await self._twins.ready(gallery, call.deadline)
         async with self._writes.hold(gallery, subject_id):
-            await self._projection.settle(gallery, subject_id)
-            amendment = await self._records.amendment(gallery, call)
-            if amendment:
-                return gallery, *await self._show(call, gallery, subject_id, encounter_id, amendment)
-            subject = await find_subject(self._records, gallery, subject_id)
-            with self._projection.revise(gallery) as revision:
-                amendment = change(subject, revision)
-                await self._records.amend(gallery, subject_id, amendment, call)
-                return gallery, *await self._show(call, gallery, subject_id, encounter_id, amendment)
+            changed = await self._amend(call, gallery, subject_id, encounter_id, change)
+            if other := await self._twins.other(gallery):
+                with suppress(SubjectNotFound, EncounterNotFound):  # left behind
+                    await self._amend(call, other, subject_id, encounter_id, change)
+            return changed
+
+    async def _amend(
+        self,
+        call: Call,
+        gallery: Gallery,
+        subject_id: str,
+        encounter_id: str,
+        change: Callable[[Subject, int], Amendment],
+    ) -> _Changed:
+        await self._projection.settle(gallery, subject_id)
+        amendment = await self._records.amendment(gallery, call)
+        if amendment:
+            return gallery, *await self._show(call, gallery, subject_id, encounter_id, amendment)
+        subject = await find_subject(self._records, gallery, subject_id)
+        with self._projection.revise(gallery) as revision:
+            amendment = change(subject, revision)
+            await self._records.amend(gallery, subject_id, amendment, call)
+            return gallery, *await self._show(call, gallery, subject_id, encounter_id, amendment)
 
     async def _show(
         self, call: Call, gallery: Gallery, subject_id: str, encounter_id: str, amendment: Amendment

@@ -11,11 +11,15 @@ import structlog
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.detection import DetectionMode, DetectionOptions
 from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFound
+from facegrid.gateway.bulk_servicer import BulkServicer
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.migration_servicer import MigrationServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
+from facegrid.identity.bulk_export import ExportTemplates
+from facegrid.identity.bulk_import import ImportTemplates
 from facegrid.identity.catching_up import CatchUp
 from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
@@ -24,9 +28,13 @@ from facegrid.identity.extract import Extract
 from facegrid.identity.following import Following
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identify
+from facegrid.identity.migrate import Migrate
+from facegrid.identity.migrations import Migrations
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
 from facegrid.identity.projection import Projection
+from facegrid.identity.shadow import Shadow
 from facegrid.identity.subjects import Subjects
+from facegrid.identity.twins import Twins
 from facegrid.identity.update import Update
 from facegrid.identity.verify import Verify
 from facegrid.identity.writes import Writes
@@ -39,6 +47,7 @@ from facegrid.storage.indexes.milvus_connection import MilvusOptions
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.records.followed import FollowedRecords
 from facegrid.storage.records.records import StoredRecords
+from facegrid.storage.records.twins import StoredTwins
 from facegrid.vision.decode import PhotographLimits
 from facegrid.vision.device import choose_device, usable_cores
 from facegrid.vision.engine import BATCHES, VisionEngine
@@ -69,6 +78,8 @@ class Application:
     projection: Projection
     compact: Compact
     catch_up: CatchUp
+    migrate: Migrate
+    shadow: Shadow
     default_pack: str
 
     async def warm(self) -> None:
@@ -108,11 +119,15 @@ class Application:
         """Load the galleries' packs and fill their indexes. Raises ConfigurationError and Unavailable."""
         await self.warm_galleries()
         await self.galleries.fill()
+        await self.migrate.resume()
 
     def upkeep(self) -> AbstractAsyncContextManager[None]:
         """Do beside the calls what the server that writes to the store has to do."""
         return upkeep(
-            compact=self.compact, catch_up=self.catch_up, publish_watermarks=self.projection.publish
+            compact=self.compact,
+            catch_up=self.catch_up,
+            migrate=self.migrate,
+            publish_watermarks=self.projection.publish,
         )
 
     def close(self) -> None:
@@ -152,25 +167,41 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
     extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
     writes = Writes(settings.max_calls)
     galleries = Galleries(records, projection, extract, writes)
+    twin_records = StoredTwins(store.objects, records)
+    twins = Twins(galleries, extract, records, twin_records, projection)
+    shadow = Shadow(galleries, extract, records, projection)
+    migrate = Migrate(galleries, records, twin_records, projection, writes=writes, twins=twins)
     servicers = Servicers(
         FaceServicer(
             extract, Compare(extract), Analyze(galleries, extract, vision, _allowed(settings.attributes))
         ),
         GalleryServicer(
             galleries,
-            Subjects(galleries, records, projection, writes),
-            Update(galleries, records, projection, writes),
+            Subjects(galleries, records, projection, writes, twins),
+            Update(galleries, records, projection, writes, twins),
         ),
         IdentityServicer(
-            Enroll(galleries, extract, records, projection, writes),
-            Verify(galleries, extract, records, projection),
-            Identify(galleries, extract, records, projection),
+            Enroll(galleries, extract, records, projection, writes, twins=twins),
+            Verify(galleries, extract, records, projection, shadow),
+            Identify(galleries, extract, records, projection, shadow),
         ),
+        MigrationServicer(
+            Migrations(galleries, extract, twin_records, projection, migrate=migrate, shadow=shadow)
+        ),
+        BulkServicer(ImportTemplates(galleries, records, projection), ExportTemplates(galleries, records)),
     )
-    compact = Compact(galleries, records, projection, writes, settings.compact_after)
-    catch_up = CatchUp(projection, writes)
     return Application(
-        servicers, galleries, vision, records, index, projection, compact, catch_up, settings.pack
+        servicers,
+        galleries,
+        vision,
+        records,
+        index,
+        projection,
+        Compact(galleries, records, projection, writes, settings.compact_after),
+        CatchUp(projection, writes),
+        migrate,
+        shadow,
+        settings.pack,
     )
 
 

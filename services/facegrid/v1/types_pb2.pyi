@@ -192,6 +192,34 @@ ATTRIBUTE_MASK: Attribute.ValueType  # 6
 """Whether a mask covers the face."""
 Global___Attribute: _TypeAlias = Attribute  # noqa: Y015
 
+class _MigrationState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MigrationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MigrationState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MIGRATION_STATE_UNSPECIFIED: _MigrationState.ValueType  # 0
+    """There is none."""
+    MIGRATION_STATE_COPYING: _MigrationState.ValueType  # 1
+    """The templates of the new pack are being made."""
+    MIGRATION_STATE_READY: _MigrationState.ValueType  # 2
+    """All is copied; searches use the former pack."""
+    MIGRATION_STATE_CUT_OVER: _MigrationState.ValueType  # 3
+    """Searches use the new pack."""
+
+class MigrationState(_MigrationState, metaclass=_MigrationStateEnumTypeWrapper):
+    """MigrationState says how far a gallery's move to another pack is."""
+
+MIGRATION_STATE_UNSPECIFIED: MigrationState.ValueType  # 0
+"""There is none."""
+MIGRATION_STATE_COPYING: MigrationState.ValueType  # 1
+"""The templates of the new pack are being made."""
+MIGRATION_STATE_READY: MigrationState.ValueType  # 2
+"""All is copied; searches use the former pack."""
+MIGRATION_STATE_CUT_OVER: MigrationState.ValueType  # 3
+"""Searches use the new pack."""
+Global___MigrationState: _TypeAlias = MigrationState  # noqa: Y015
+
 class _Status:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -700,6 +728,7 @@ class Gallery(_message.Message):
     QUALITY_RULES_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
+    MIGRATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is 1 to 128 of A-Z a-z 0-9 . _ - and begins with a letter or digit."""
     pack: _builtins.str
@@ -712,6 +741,8 @@ class Gallery(_message.Message):
     """subject_count is the number of its subjects. Only GetGallery and CreateGallery fill it in."""
     revision: _builtins.str
     """revision is its latest mutation. Only GetGallery and CreateGallery fill it in."""
+    migration: Global___MigrationState.ValueType
+    """migration says how far a move to another pack is; unspecified where there is none."""
     @_builtins.property
     def verify_threshold(self) -> Global___Threshold:
         """verify_threshold decides Verify."""
@@ -753,10 +784,11 @@ class Gallery(_message.Message):
         quality_rules: _abc.Iterable[Global___QualityRule] | None = ...,
         attributes: _abc.Iterable[Global___Attribute.ValueType] | None = ...,
         index: Global___IndexSettings | None = ...,
+        migration: Global___MigrationState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "identify_threshold", b"identify_threshold", "index", b"index", "verify_threshold", b"verify_threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "create_time", b"create_time", "identify_threshold", b"identify_threshold", "index", b"index", "keep_photographs", b"keep_photographs", "name", b"name", "pack", b"pack", "quality_rules", b"quality_rules", "revision", b"revision", "subject_count", b"subject_count", "template_version", b"template_version", "verify_threshold", b"verify_threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "create_time", b"create_time", "identify_threshold", b"identify_threshold", "index", b"index", "keep_photographs", b"keep_photographs", "migration", b"migration", "name", b"name", "pack", b"pack", "quality_rules", b"quality_rules", "revision", b"revision", "subject_count", b"subject_count", "template_version", b"template_version", "verify_threshold", b"verify_threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -68,7 +68,7 @@ class Amendments:
 
     def find(self, call: Call) -> Amendment | None:
         """Return what an earlier try of this call changed, its labels aside. Raises RequestIdReused."""
-        name = self._layout.change(call)
+        name = self._layout.request(call)
         try:
             stored = self._read(name)
         except ObjectMissing:
@@ -81,7 +81,7 @@ class Amendments:
 
     def write(self, subject_id: str, amendment: Amendment, call: Call) -> None:
         """Write the amendment of a call: from here on it counts."""
-        name, sid = self._layout.change(call), self._layout.sid(subject_id)
+        name, sid = self._layout.request(call), self._layout.sid(subject_id)
         stored = StoredAmendment(name, sid, call.fingerprint, amendment)
         form = {
             **memory_form(stored),
@@ -96,7 +96,7 @@ class Amendments:
 
     def settle(self, call: Call) -> None:
         """Let compaction have what a call changed, of which the index knows."""
-        self.unsettled.discard(self._layout.change(call))
+        self.unsettled.discard(self._layout.request(call))
 
     def apply(self, encounter: Encounter) -> Encounter:
         """Return an encounter with the labels that it has now."""

@@ -30,7 +30,7 @@ class Samples:
             template = _template_key(prefix, encounter.encounter_id, number, sample.template.version)
             writes.append(partial(self._store.put, template, sample.template.to_bytes()))
             if photograph is not None:
-                source = f"{encounter_prefix(prefix, encounter.encounter_id)}{number}/source"
+                source = self._layout.photograph(encounter.subject_id, encounter.encounter_id, number)
                 writes.append(partial(self._store.put, source, photograph))
         return writes
 

@@ -100,6 +100,12 @@ class Segment:
             return int(self._order[place])
         return None
 
+    def holds(self, prefix: bytes) -> bool:
+        """Say whether a row's id begins with 8 bytes."""
+        place = int(np.searchsorted(self.ids, np.array(prefix, _ID), sorter=self._order))
+        rows = self._order[place : place + 1]
+        return self.ids[rows].tobytes()[: len(prefix)] == prefix
+
     def hide(self, one: bytes) -> None:
         """Count an encounter as erased."""
         row = self.find(one)
@@ -127,6 +133,21 @@ class Segment:
     def sid(self, row: int) -> str:
         """Return the hash of the subject of a row."""
         return str(self.sids[row : row + 1].tobytes().hex())
+
+    def between(self, after: bytes, last: bytes, columns: list[str]) -> list[dict[str, Any]]:
+        """Return the rows that are not hidden of subjects whose hashes lie in a range, the last included."""
+        start, end = (int(np.searchsorted(self.sids, np.array(one, _ID), "right")) for one in (after, last))
+        first, past = (int(np.searchsorted(self._starts, one, "right")) for one in (start, end - 1))
+        if start >= end:
+            return []
+        groups = pa.concat_tables([self._group(number, columns) for number in range(first - 1, past)])
+        rows = groups.slice(start - int(self._starts[first - 1]), end - start)
+        return rows.filter(boolean(~self.hidden[start:end])).to_pylist()  # type: ignore[no-any-return]
+
+    def sid_ahead(self, after: bytes, rows: int) -> bytes | None:
+        """Return the hash of the subject some rows after a hash; None where there are fewer."""
+        place = int(np.searchsorted(self.sids, np.array(after, _ID), "right")) + rows - 1
+        return self.sids[place : place + 1].tobytes() if place < len(self.sids) else None
 
     def read(self, rows: Sequence[int], columns: list[str]) -> list[dict[str, Any]]:
         """Return a few rows."""
