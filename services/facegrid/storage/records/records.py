@@ -24,13 +24,13 @@ from facegrid.storage.records.export import export_page, read_photograph
 from facegrid.storage.records.folders import SubjectFolder
 from facegrid.storage.records.galleries import StoredGalleries
 from facegrid.storage.records.layout import NAMES, GalleryLayout
+from facegrid.storage.records.loading import BATCH, read_objects
 from facegrid.storage.records.reserve import Reserve
 from facegrid.storage.records.subjects import StoredSubjects
 from facegrid.storage.records.threads import StoreThreads
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_BATCH, _SUBJECTS_A_CALL = 500, 25
 
 
 class StoredRecords:
@@ -189,11 +189,11 @@ class StoredRecords:
         Nothing may write to the gallery until the last batch.
         """
         subjects = await self._of(gallery)
-        async for loaded in self._loose(subjects):
+        async for loaded in read_objects(subjects, self._threads):
             yield loaded
         for segment in subjects.segments.view.segments:
             found = await self._run(subjects.segments.encounters, segment)
-            while batch := await self._take(found, _BATCH):
+            while batch := await self._take(found, BATCH):
                 yield batch
         subjects.loaded = True
 
@@ -203,34 +203,11 @@ class StoredRecords:
         It is the latest that first shows one of them.
         """
         subjects = await self._of(gallery)
-        async for loaded in self._loose(subjects):
+        async for loaded in read_objects(subjects, self._threads):
             yield index_rows(loaded, gallery.dimension), max(encounter.revision for encounter in loaded)
         for segment in subjects.segments.view.segments:
             yield await self._run(subjects.index_rows, segment)
         subjects.loaded = True
-
-    async def _loose(self, subjects: StoredSubjects) -> AsyncIterator[list[Encounter]]:
-        """Yield the encounters that are objects; none is due for compaction until all has been read."""
-        subjects.loaded = False
-        async with subjects.compacting:
-            pass
-        subjects.loose = await self._run(subjects.tombstones.count)
-        compacted = bool(subjects.segments.view.manifest.number)
-        ids = await self._run(subjects.claims.stored) if compacted else []
-        reads = [partial(subjects.claims.forms, part) for part in _slices(ids, _BATCH)]
-        claims = {one: form for read in await self._all(reads) for one, form in read.items()}
-        folders = await self._run(subjects.touched, claims)
-        batch: list[Encounter] = []
-        while chunk := await self._take(folders, _BATCH):
-            parts = [partial(subjects.load, part) for part in _slices(chunk, _SUBJECTS_A_CALL)]
-            for loaded in await self._all(parts):
-                batch += loaded
-            while len(batch) >= _BATCH:
-                yield batch[:_BATCH]
-                del batch[:_BATCH]
-        if batch:
-            yield batch
-        await self._run(subjects.settle, claims)
 
     async def replaced(self, gallery: Gallery) -> list[str]:
         """Return the encounters that tombstones and loaded objects took away, as far as not compacted."""
@@ -320,7 +297,3 @@ def _hides(subjects: StoredSubjects, before: datetime) -> bool:
     """Say whether a row has been hidden since before some time."""
     since = subjects.hidden_since
     return since is not None and since < before and subjects.segments.hides()
-
-
-def _slices(found: Sequence[T], length: int) -> list[Sequence[T]]:
-    return [found[start : start + length] for start in range(0, len(found), length)]
