@@ -159,6 +159,13 @@ class Records(Protocol):
         """
         ...
 
+    def live_rows(self, gallery: Gallery) -> AsyncIterator[IndexRows]:
+        """Yield the rows of all active encounters in batches, beside other calls; nothing is changed.
+
+        What changes before the last batch may be seen or not. Close the iterator where it is left early.
+        """
+        ...
+
     def due(self, loose: int) -> list[Gallery]:
         """Return the galleries in which so many changes wait to be compacted."""
         ...

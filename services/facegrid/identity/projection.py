@@ -28,6 +28,7 @@ class _State:
     `shown` has the subject of each encounter that is in the index, `subjects` the number of these by subject.
     """
 
+    gallery: Gallery
     filling: asyncio.Task[None] | None = None
     revision: int = 0
     given: int = 0
@@ -52,6 +53,10 @@ class Projection:
         """Whether a search misses nothing."""
         return self._index.exact
 
+    def sizes(self) -> list[tuple[Gallery, int]]:
+        """Return the galleries that are filled, or being filled, and their subjects so far, in any thread."""
+        return [(state.gallery, len(state.subjects)) for state in [*self._states.values()]]
+
     def fill(self, gallery: Gallery) -> asyncio.Future[None]:
         """Begin to fill the gallery's index, if that was not done yet; the future ends with it.
 
@@ -59,7 +64,7 @@ class Projection:
         """
         if self.is_dropped(gallery):
             raise _deleted(gallery)
-        state = self._states.setdefault(gallery.gallery_id, _State())
+        state = self._states.setdefault(gallery.gallery_id, _State(gallery))
         if state.filling is None or (state.filling.done() and _failed(state.filling)):
             state.filling = asyncio.create_task(self._fill(gallery, state))
         return asyncio.shield(state.filling)
