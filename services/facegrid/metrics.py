@@ -39,9 +39,7 @@ class _GalleryMetric:
     value: Callable[[WatchedGallery], float]
 
 
-def _of_gallery(
-    name: str, kind: str, text: str, value: Callable[[WatchedGallery], float]
-) -> _GalleryMetric:
+def _of_gallery(name: str, kind: str, text: str, value: Callable[[WatchedGallery], float]) -> _GalleryMetric:
     return _GalleryMetric(Described(name, kind, ("gallery",), text), value)
 
 
@@ -50,7 +48,10 @@ _GALLERY_METRICS = (
         "facegrid_gallery_subjects", "gauge", "Subjects that searches cover.", lambda one: one.subjects
     ),
     _of_gallery(
-        "facegrid_gallery_exact", "gauge", "1 where searches miss nothing, by construction.", lambda one: one.exact
+        "facegrid_gallery_exact",
+        "gauge",
+        "1 where searches miss nothing, by construction.",
+        lambda one: one.exact,
     ),
     _of_gallery(
         "facegrid_search_audited_total",

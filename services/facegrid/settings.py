@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     max_calls: int = Field(default=64, gt=0, description="calls under way before new ones are refused")
     metrics: str = Field(default="", description="HOST:PORT for Prometheus; empty: none is served")
     audit_share: float = Field(
-        default=0.001, ge=0, le=1, description="share of approximate searches that exact search is held against"
+        default=0.001,
+        ge=0,
+        le=1,
+        description="share of approximate searches that exact search is held against",
     )
     drain_s: float = Field(default=30, ge=0, description="time that calls have to end after SIGTERM")

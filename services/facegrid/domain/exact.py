@@ -12,6 +12,7 @@ from facegrid.domain.sampling import Marks, subject_marks
 _ROWS, _PROBES = 4096, 1024
 _Scores = NDArray[np.float32]
 
+
 class ExactSearch:
     """The best `top` subjects for probes (N, dimension), of vectors that come in any order and number.
 
@@ -34,7 +35,11 @@ class ExactSearch:
     def best(self) -> list[list[tuple[str, float]]]:
         """Return the subjects with their best score for each probe, best first."""
         return [
-            [(self._names[mark], float(score)) for mark, score in zip(marks, scores, strict=True) if score > -np.inf]
+            [
+                (self._names[mark], float(score))
+                for mark, score in zip(marks, scores, strict=True)
+                if score > -np.inf
+            ]
             for marks, scores in zip(self._marks.tolist(), self._scores, strict=True)
         ]
 

@@ -87,7 +87,9 @@ def probes_of(drawn: DrawnSubjects, threshold: float, dimension: int, rng: np.ra
     measured = [score for score in held_out if score is not None]
     count = len(held_out)
     elsewhere = (
-        rng.choice(measured, count) if len(measured) >= _FEWEST_SCORES else rng.uniform(max(0.0, threshold), 1, count)
+        rng.choice(measured, count)
+        if len(measured) >= _FEWEST_SCORES
+        else rng.uniform(max(0.0, threshold), 1, count)
     )
     scores = [one if score is None else score for one, score in zip(elsewhere, held_out, strict=True)]
     vectors = make_probes(drawn.subjects, scores, noise_source(drawn, dimension, rng), rng)
@@ -114,7 +116,9 @@ def make_probes(
 
     A score that no vector has with all of them becomes the highest that one can have.
     """
-    sums = np.array([one.vectors.sum(axis=0, dtype=np.float64) for one in subjects]).reshape(-1, noise.shape[1])
+    sums = np.array([one.vectors.sum(axis=0, dtype=np.float64) for one in subjects]).reshape(
+        -1, noise.shape[1]
+    )
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
     counts = np.array([len(one.vectors) for one in subjects])[:, None]
     shares = (counts * np.asarray(scores)[:, None] / lengths).clip(-_HIGHEST_SCORE, _HIGHEST_SCORE)

@@ -45,7 +45,9 @@ class Survey:
 
     def draw(self, count: int, dimension: int, rng: np.random.Generator) -> Draw:
         """Draw `count` subjects of each kind that there is."""
-        marks, templates = np.unique(np.concatenate(self._marks or [np.empty(0, np.int64)]), return_counts=True)
+        marks, templates = np.unique(
+            np.concatenate(self._marks or [np.empty(0, np.int64)]), return_counts=True
+        )
         one, several = marks[templates == 1], marks[templates > 1]
         return Draw(
             rng.choice(one, count if len(one) else 0),

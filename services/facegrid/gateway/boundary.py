@@ -73,7 +73,10 @@ class Boundary(grpc.aio.ServerInterceptor):
 
     def _wrap_stream(self, handler: _StreamHandler, method: str) -> _StreamHandler:
         async def call(request: Any, context: _Context) -> AsyncIterator[Any]:
-            async with self._passing(method, request, context), aclosing(handler(request, context)) as answers:
+            async with (
+                self._passing(method, request, context),
+                aclosing(handler(request, context)) as answers,
+            ):
                 async for answer in answers:
                     yield answer
 

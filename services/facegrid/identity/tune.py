@@ -112,9 +112,7 @@ class TuneGallery:
         await self._galleries.set_search_parameters(gallery_name, tuning.effort)
         return replace(tuning, applied=True)
 
-    async def _walk(
-        self, trial: Trial, goal: Goal, report: Report
-    ) -> AsyncIterator[EffortTrial]:
+    async def _walk(self, trial: Trial, goal: Goal, report: Report) -> AsyncIterator[EffortTrial]:
         """Try efforts from the greatest down until one does not keep the bound."""
         for effort in _EFFORTS:
             outcome = await self._trials.search(trial, report, _with_effort(trial.gallery, effort))
