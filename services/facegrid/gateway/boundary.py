@@ -3,9 +3,9 @@
 import errno
 import time
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import grpc
@@ -29,8 +29,12 @@ _LONGEST_ID = 128
 
 _MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 _Context = grpc.aio.ServicerContext[Any, Any]
-_Handler = Callable[[Any, _Context], Awaitable[Any]]
-_StreamHandler = Callable[[Any, _Context], AsyncGenerator[Any]]
+_MAKERS: Mapping[tuple[bool, bool], Callable[..., Any]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
 
 
 class Boundary(grpc.aio.ServerInterceptor):
@@ -51,45 +55,56 @@ class Boundary(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or not handler_call_details.method.startswith(_SERVICES):
             return handler
-        method = handler_call_details.method.rpartition("/")[2]
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                self._wrap_stream(cast("_StreamHandler", handler.unary_stream), method),
-                request_deserializer=handler.request_deserializer,
-                response_serializer=handler.response_serializer,
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            self._wrap(cast("_Handler", handler.unary_unary), method),
+        make = _MAKERS[handler.request_streaming, handler.response_streaming]
+        wrapped: _MethodHandler = make(
+            self._wrap(handler, handler_call_details.method.rpartition("/")[2]),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
+        return wrapped
 
-    def _wrap(self, handler: _Handler, method: str) -> _Handler:
-        async def call(request: Any, context: _Context) -> Any:
-            async with self._passing(method, request, context):
-                return await handler(request, context)
+    def _wrap(self, handler: Any, method: str) -> Callable[[Any, _Context], Any]:
+        async def one(sent: Any, context: _Context) -> Any:
+            first, requests = await self._first(handler, sent)
+            async with self._passing(method, first, context):
+                return await (handler.unary_unary or handler.stream_unary)(requests, context)
 
-        return call
-
-    def _wrap_stream(self, handler: _StreamHandler, method: str) -> _StreamHandler:
-        async def call(request: Any, context: _Context) -> AsyncIterator[Any]:
+        async def many(sent: Any, context: _Context) -> AsyncIterator[Any]:
+            first, requests = await self._first(handler, sent)
             async with (
-                self._passing(method, request, context),
-                aclosing(handler(request, context)) as answers,
+                self._passing(method, first, context),
+                aclosing((handler.unary_stream or handler.stream_stream)(requests, context)) as found,
             ):
-                async for answer in answers:
+                async for answer in found:
                     yield answer
 
-        return call
+        return many if handler.response_streaming else one
+
+    async def _first(self, handler: Any, sent: Any) -> tuple[Any, Any]:
+        """Return the first message, which has the context of the call, and what the handler is to get."""
+        if not handler.request_streaming:
+            return sent, sent
+        messages = aiter(sent)
+        first = await anext(messages, None)
+        if first is None:
+            return handler.request_deserializer(b""), _none()
+        return first, self._checked(first, messages)
+
+    async def _checked(self, first: Any, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        yield first
+        async for message in messages:
+            self._check_size(message)
+            yield message
 
     @asynccontextmanager
     async def _passing(self, method: str, request: Any, context: _Context) -> AsyncIterator[None]:
-        """Count and log a call, and turn what it raises into the status that it ends with."""
+        """Let a call in and out; what is raised inside becomes its status."""
         request.context.request_id = request.context.request_id or uuid4().hex
         start, outcome = time.perf_counter(), {"code": "CANCELLED"}
         self._calls += 1
         try:
-            self._check_limits(request)
+            self._check_calls()
+            self._check_size(request)
             yield
             outcome = {"code": "OK"}
         except FacegridError as error:
@@ -110,9 +125,11 @@ class Boundary(grpc.aio.ServerInterceptor):
             self._log_call(method, request, outcome, seconds)
         await context.abort_with_status(rpc_status.to_status(status))
 
-    def _check_limits(self, request: Any) -> None:
+    def _check_calls(self) -> None:
         if self._calls > self._max_calls:
             raise Overloaded(f"{self._max_calls} calls are under way; retry after a moment")
+
+    def _check_size(self, request: Any) -> None:
         size = request.ByteSize()
         if size > self._max_message_bytes:
             raise MessageTooLarge(
@@ -130,6 +147,12 @@ class Boundary(grpc.aio.ServerInterceptor):
             ms=round(1000 * seconds, 1),
             **outcome,
         )
+
+
+async def _none() -> AsyncIterator[Any]:
+    nothing: tuple[Any, ...] = ()
+    for message in nothing:
+        yield message
 
 
 def _cause(error: FacegridError) -> dict[str, str]:
