@@ -1,6 +1,6 @@
 """What a server counts, for Prometheus: a metric is a line of `Metrics`, or of `_GALLERY_METRICS`.
 
-`python -m facegrid.metrics > docs/metrics.md` describes them all.
+docs/metrics.md describes them all, and is made of them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -90,7 +90,7 @@ class Metrics:
     def __init__(self) -> None:
         """Begin to count."""
         self.registry = CollectorRegistry()
-        self.described = [one.described for one in _GALLERY_METRICS]
+        self.described: list[Described] = []
         self._calls = self._add(Counter, "facegrid_calls_total", "Calls that ended.", "method", "code")
         self._call_seconds = self._histogram("facegrid_call_seconds", "What calls took.", "method")
         self._stage_seconds = self._histogram(
@@ -98,6 +98,7 @@ class Metrics:
         )
         build = self._add(Gauge, "facegrid_build_info", "1, with the program's version.", "version")
         build.labels(__version__).set(1)
+        self.described += [one.described for one in _GALLERY_METRICS]
 
     def _add(self, kind: type[_Kind], name: str, text: str, *labels: str, **options: Any) -> _Kind:
         self.described.append(Described(name, kind.__name__.lower(), labels, text))
@@ -154,26 +155,22 @@ def serving(metrics: Metrics, address: str) -> Iterator[int]:
         server.server_close()
 
 
-def document(metrics: Metrics) -> str:
+def metrics_reference() -> str:
     """Return the description of all metrics, in Markdown."""
-    rows = sorted(
-        f"| `{one.name}` | {one.kind} | {', '.join(one.labels)} | {one.text} |" for one in metrics.described
-    )
+    rows = [
+        f"| `{one.name}` | {one.kind} | {', '.join(one.labels)} | {one.text} |" for one in Metrics().described
+    ]
     return "\n".join([*_HEAD, *rows, ""])
 
 
 _HEAD = (
     "# Metrics",
     "",
-    "`FACEGRID_METRICS=127.0.0.1:9464` lets a server answer `GET /metrics` for Prometheus, without encryption or",
-    "authentication: it says which galleries there are and how many people stand in them. Nothing is served",
-    "where the setting is empty, and no address but loopback is taken without `--insecure`. Seconds are",
-    "histograms. This page is made by `python -m facegrid.metrics`.",
+    "With `FACEGRID_METRICS=127.0.0.1:9464` a server answers `GET /metrics` for Prometheus, without",
+    "encryption or authentication: it says which galleries there are and how many people stand in them.",
+    "Where the setting is empty nothing is served, and no address but loopback is taken without",
+    "`--insecure`. This page is made by `make proto`.",
     "",
     "| metric | kind | labels | |",
     "|---|---|---|---|",
 )
-
-
-if __name__ == "__main__":
-    print(document(Metrics()), end="")  # noqa: T201  # what the command is for

@@ -52,7 +52,7 @@ def test_noise_prefers_the_directions_that_templates_prefer() -> None:
     others = np.zeros((500, _DIMENSION), np.float32)
     others[:, :8] = unit(rng.standard_normal((500, 8)))
     alone = [SampledSubject(f"s{number}", ["e"], others[number : number + 1]) for number in range(100)]
-    probes = probes_of(DrawnSubjects(alone, others), 0.5, _DIMENSION, rng).vectors
+    probes = probes_of(DrawnSubjects(alone, list(others)), 0.5, _DIMENSION, rng).vectors
     assert np.abs(probes[:, 8:]).max() < 1e-6
 
 
@@ -64,7 +64,7 @@ def test_noise_between_mates_is_preferred_to_that_between_subjects() -> None:
         SampledSubject(f"s{number}", ["e1", "e2"], unit(np.stack([direction + 0.3 * other, direction])))
         for number in range(100)
     ]
-    noise = noise_source(DrawnSubjects(pairs, unit(rng.standard_normal((50, _DIMENSION)))), _DIMENSION, rng)
+    noise = noise_source(DrawnSubjects(pairs, []), _DIMENSION, rng)
     assert len(noise) == 200
     assert np.abs(noise[:, 2:]).max() == 0
 
@@ -73,7 +73,7 @@ def test_a_gallery_of_one_subject_has_isotropic_noise() -> None:
     """Too few templates to learn from are filled up: a probe is a vector whatever the gallery."""
     rng = np.random.default_rng(5)
     drawn = subjects([1], rng)
-    probes = probes_of(DrawnSubjects(drawn * 50, drawn[0].vectors), 0.5, _DIMENSION, rng).vectors
+    probes = probes_of(DrawnSubjects(drawn * 50, [drawn[0].vectors[0]]), 0.5, _DIMENSION, rng).vectors
     assert np.isfinite(probes).all()
     assert np.linalg.matrix_rank(probes) == _DIMENSION
 
@@ -82,7 +82,7 @@ def test_scores_come_from_mates_where_there_are_enough_and_else_from_above_the_t
     """Two hundred measured scores are drawn from; fewer leave the range from the threshold to 1."""
     rng = np.random.default_rng(6)
     single = subjects([1] * 300, rng)
-    others = np.concatenate([one.vectors for one in single])
+    others = [one.vectors[0] for one in single]
     few = probes_of(DrawnSubjects([*single, *subjects([2] * 10, rng)], others), 0.5, _DIMENSION, rng)
     many = probes_of(DrawnSubjects([*single, *subjects([2] * 300, rng)], others), 0.5, _DIMENSION, rng)
     assert (few.measured, few.measured_scores) == (False, 10)

@@ -39,7 +39,7 @@ class Comparison:
 
 
 def compare(exact: Ranked, found: Sequence[Hit], threshold: float, mate: str = "") -> Comparison:
-    """Compare the best ten of both searches; without a `mate` the exact search's first candidate is sought."""
+    """Compare the best ten of both; without a `mate` the exact search's first candidate is sought."""
     matches = [subject_id for subject_id, score in exact if score >= threshold]
     sought = next((one for one in matches if one == mate or not mate), "")
     return Comparison(
@@ -96,16 +96,6 @@ class Tally:
     def recall_at_1(self) -> Share:
         """How often the index's first candidate is the exact search's."""
         return _share(self.agreed_1, self.probes)
-
-    def __add__(self, other: "Tally") -> "Tally":
-        """Add another's comparisons."""
-        return Tally(
-            self.probes + other.probes,
-            self.sought + other.sought,
-            self.missed + other.missed,
-            self.agreed_1 + other.agreed_1,
-            self.agreed_10 + other.agreed_10,
-        )
 
     @property
     def recall_at_10(self) -> Share:

@@ -13,7 +13,7 @@ def interval(count: float, total: int) -> tuple[float, float]:
     """Return the two-sided 95 % interval of a share, after Clopper and Pearson (Biometrika 26, 1934).
 
     `count` may be a sum of shares from 0 to 1: of all such variables with one mean, those that are 0 or 1
-    have the widest sums (Hoeffding, J. Am. Stat. Assoc. 58, 1963), so that the interval errs on the safe side.
+    have the widest sums (Hoeffding, J. Am. Stat. Assoc. 58, 1963), so that the interval is rather too wide.
     """
     tail = (1 - CONFIDENCE) / 2
     return _lower(math.floor(count), total, tail), _upper(math.ceil(count), total, tail)

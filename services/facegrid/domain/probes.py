@@ -1,14 +1,14 @@
 """Probes whose mates are known and that no index holds: new templates of stored subjects.
 
-A template is what it shares with the subject's others, and noise. A probe is made likewise: of k unit templates
-with the sum t, and a unit vector u orthogonal to t,
+A template is what it shares with the subject's others, and noise. A probe is made likewise: of k unit
+templates with the sum t, and a unit vector u orthogonal to t,
 
     p  =  c t/|t| + √(1 - c²) u,    c = k s / |t|,
 
 has length 1 and the mean score s with the templates (with one of them, exactly s): p·t = c|t| = k s. Noise
-decides what else the probe is near to. That of a real model prefers some directions, and isotropic noise, which
-is nearly orthogonal to everything, would flatter an approximate index. So u is a normal mixture of what was
-observed, which has the covariance of the observations (Tong, The Multivariate Normal Distribution, 1990, 3.3).
+decides what else the probe is near to. That of a real model prefers some directions, and isotropic noise,
+which is nearly orthogonal to everything, would flatter an approximate index. So u is a normal mixture of what
+was observed, which has the observations' covariance (Tong, The Multivariate Normal Distribution, 1990, 3.3).
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class SampledSubject:
         return len(self.vectors) > 1
 
     def held_out_score(self, rng: np.random.Generator) -> float | None:
-        """Return the mean score of a template with those of other encounters; None where there is no other."""
+        """Return the mean score of a template with those of other encounters; None where it has none."""
         held_out = int(rng.integers(len(self.vectors)))
         others = np.array([one != self.encounter_ids[held_out] for one in self.encounter_ids])
         if not others.any():
@@ -50,10 +50,10 @@ class SampledSubject:
 
 @dataclass(frozen=True, slots=True)
 class DrawnSubjects:
-    """Subjects to make probes of, and templates (M, dimension) of others, which show how templates spread."""
+    """Subjects to make probes of, and a template of each of others, which show how templates spread."""
 
     subjects: Sequence[SampledSubject]
-    others: Floats = field(repr=False)
+    others: Sequence[Floats] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +99,19 @@ def probes_of(drawn: DrawnSubjects, threshold: float, dimension: int, rng: np.ra
 def noise_source(drawn: DrawnSubjects, dimension: int, rng: np.random.Generator) -> Floats:
     """Return observed noise (M, dimension): between mates, or where these are few, between subjects.
 
-    What is missing to twice the dimension is isotropic: of less, a mixture would lie near to what it is made of.
+    What is missing to twice the dimension is isotropic: of less, a mixture lies near to what it is made of.
     """
     mates = [one.vectors - one.vectors.mean(axis=0) for one in drawn.subjects if one.has_several]
     several = sum(map(len, mates)) >= 2 * dimension
-    noise = np.concatenate(mates) if several else drawn.others - drawn.others.mean(axis=0, keepdims=True)
+    noise = np.concatenate(mates) if several else _centred(drawn.others, dimension)
     missing = rng.standard_normal((max(0, 2 * dimension - len(noise)), dimension), np.float32)
     length = np.sqrt((noise**2).sum(axis=1).mean()) if noise.any() else 1.0
     return np.concatenate([noise, missing * np.float32(length / np.sqrt(dimension))])
+
+
+def _centred(vectors: Sequence[Floats], dimension: int) -> Floats:
+    rows = np.array(vectors, np.float32).reshape(-1, dimension)
+    return rows - rows.sum(axis=0) / np.float32(max(1, len(rows)))
 
 
 def make_probes(

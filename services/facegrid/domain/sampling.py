@@ -3,7 +3,6 @@
 Subjects are known by 64-bit hashes, of which a row needs one: 8 bytes beside the 2,048 of a template.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -82,11 +81,8 @@ class Collector:
 
     def drawn(self) -> DrawnSubjects:
         """Return what was drawn, save subjects that went away meanwhile."""
-        others = [one.vectors[0] for one in self._subjects(self._draw.others)]
-        return DrawnSubjects(
-            [*self._subjects(self._draw.one), *self._subjects(self._draw.several)],
-            np.array(others, np.float32).reshape(len(others), -1),
-        )
+        subjects = [*self._subjects(self._draw.one), *self._subjects(self._draw.several)]
+        return DrawnSubjects(subjects, [one.vectors[0] for one in self._subjects(self._draw.others)])
 
     def _subjects(self, marks: Marks) -> Iterator[SampledSubject]:
         for mark in marks.tolist():

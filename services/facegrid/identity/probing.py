@@ -13,7 +13,6 @@ import numpy as np
 
 from facegrid.domain.audits import AUDITED_TOP, Comparison, Ranked, Tally, compare
 from facegrid.domain.exact import ExactSearch
-from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import Gallery, IndexRows, Subject
 from facegrid.domain.matching import Hit
 from facegrid.domain.probes import Probes, SampledSubject, probes_of
@@ -48,8 +47,8 @@ class Outcome:
 class Trials:
     """Makes trials ready, and holds the index against them.
 
-    Exact search reads the records, blocks of them at a time, and calculates in threads of its own. What changes
-    in a gallery meanwhile is no miss: one counts where the subject still has all that the probe was made of.
+    Exact search reads the records, blocks of them at a time, and calculates in threads of its own. What
+    changes meanwhile is no miss: one counts where the subject still has all that the probe was made of.
     """
 
     def __init__(self, records: Records, projection: Projection, threads: Executor) -> None:

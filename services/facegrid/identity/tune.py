@@ -78,9 +78,9 @@ class GalleryTuning:
 class TuneGallery:
     """Finds how hard an index must search.
 
-    Efforts are tried from the greatest down, with the same probes, until one fails: in such a fixed order each
-    can be tested at the full level of confidence (Maurer, Hothorn and Lehmacher, in Vollmar, Biometrie in der
-    chemisch-pharmazeutischen Industrie 6, 1995). From the smallest up, chance would have a try at each.
+    Efforts are tried from the greatest down, with the same probes, until one fails: in such a fixed order
+    each can be tested at the full level of confidence (Maurer, Hothorn and Lehmacher, in Vollmar, Biometrie
+    in der chemisch-pharmazeutischen Industrie 6, 1995). From the smallest up, chance would have many tries.
     """
 
     def __init__(self, galleries: Galleries, projection: Projection, trials: Trials) -> None:
@@ -90,7 +90,7 @@ class TuneGallery:
     async def __call__(
         self, call: Call, gallery_name: str, goal: Goal, sample: int, report: Report, *, apply: bool
     ) -> GalleryTuning:
-        """Return the smallest effort that reaches the goal with `sample` probes, and store it if that is asked.
+        """Return the smallest effort that reaches the goal with `sample` probes, and store it if asked to.
 
         Where `sample` is 0, it is twice the least that can prove the bound. Raises InvalidField,
         GalleryNotFound, IndexLoading and StoreUnavailable.
@@ -115,7 +115,7 @@ class TuneGallery:
     async def _walk(self, trial: Trial, goal: Goal, report: Report) -> AsyncIterator[EffortTrial]:
         """Try efforts from the greatest down until one does not keep the bound."""
         for effort in _EFFORTS:
-            outcome = await self._trials.search(trial, report, _with_effort(trial.gallery, effort))
+            outcome = await self._trials.search(trial, _with_effort(trial.gallery, effort), report)
             tally = outcome.one if outcome.one.probes else outcome.several
             tried = EffortTrial(effort, tally, outcome.times_ms)
             yield tried

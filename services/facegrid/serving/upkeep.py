@@ -19,8 +19,8 @@ _WATCHED_SHARE = 0.1  # of the time, at most
 async def upkeep(compact: Compact, watch_searches: WatchSearches) -> AsyncIterator[None]:
     """Compact galleries when it is due, and compare searches; both may be broken off at any point."""
     tasks = [
-        asyncio.create_task(_forever("compacted", compact, 1)),
-        asyncio.create_task(_forever("watched", watch_searches, _WATCHED_SHARE)),
+        asyncio.create_task(_forever("compaction", compact, 1)),
+        asyncio.create_task(_forever("comparison of searches", watch_searches, _WATCHED_SHARE)),
     ]
     try:
         yield
@@ -37,10 +37,10 @@ async def _forever(name: str, work: Callable[[], Awaitable[int]], share: float) 
         start = time.monotonic()
         try:
             if count := await work():
-                log.info(name, count=count)
+                log.info("done", work=name, count=count)
             pause = max(_PAUSE_S, (time.monotonic() - start) * (1 / share - 1))
         except Exception as error:  # noqa: BLE001  # whatever it was, the next may succeed
             known = isinstance(error, FacegridError | ConfigurationError)
-            log.warning(f"not {name}", cause=type(error).__name__, message=str(error) if known else "")
+            log.warning("failed", work=name, cause=type(error).__name__, message=str(error) if known else "")
             pause = _PAUSE_AFTER_FAILURE_S
         await asyncio.sleep(pause)

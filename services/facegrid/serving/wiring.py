@@ -14,8 +14,8 @@ from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFou
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
-from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.gateway.maintenance_servicer import MaintenanceServicer
+from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
 from facegrid.identity.audit import AuditGallery
 from facegrid.identity.compaction import Compact
