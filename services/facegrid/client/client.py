@@ -164,6 +164,7 @@ class Client:
         keep_photographs: bool = True,
         quality_rules: Sequence[pb.QualityRule] = (),
         attributes: Sequence[pb.Attribute.ValueType] = (),
+        index: pb.IndexSettings | None = None,
     ) -> pb.Gallery:
         """Make a gallery; thresholds that are None are the pack's."""
         request = gallery_pb.CreateGalleryRequest(
@@ -174,6 +175,7 @@ class Client:
             keep_photographs=keep_photographs,
             quality_rules=quality_rules,
             attributes=attributes,
+            index=index,
         )
         return self._call(self._galleries.CreateGallery, request).gallery
 

@@ -115,7 +115,7 @@ def _search_info(report: SearchReport) -> types_pb2.SearchInfo:
     return types_pb2.SearchInfo(
         gallery_revision=revision_token(report.gallery.gallery_id, report.revision),
         subjects_searched=report.subjects_searched,
-        method=types_pb2.SEARCH_METHOD_EXACT if report.exact else types_pb2.SEARCH_METHOD_APPROXIMATE,
+        method=convert.method_to_proto(exact=report.exact),
         template_version=report.gallery.template_version,
         times=types_pb2.Timings(
             detect_ms=report.detect_ms, embed_ms=report.embed_ms, search_ms=report.search_ms

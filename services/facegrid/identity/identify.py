@@ -92,7 +92,7 @@ class Identify:
                 gallery,
                 report_revision,
                 report_subjects,
-                self._projection.exact,
+                self._projection.is_exact(gallery),
                 detect_ms=sum(one.detect_ms for one in extractions),
                 embed_ms=sum(one.embed_ms for one in extractions),
                 search_ms=1000 * (time.perf_counter() - start),

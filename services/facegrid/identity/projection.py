@@ -49,9 +49,13 @@ class Projection:
         self._dropped: set[str] = set()
 
     @property
-    def exact(self) -> bool:
-        """Whether a search misses nothing."""
-        return self._index.exact
+    def approximates(self) -> bool:
+        """Whether galleries may be searched approximately here."""
+        return self._index.approximates
+
+    def is_exact(self, gallery: Gallery) -> bool:
+        """Say whether a search of a gallery misses nothing."""
+        return gallery.index.exact or not self._index.approximates
 
     def sizes(self) -> list[tuple[Gallery, int]]:
         """Return the galleries that are filled, or being filled, and their subjects so far, in any thread."""
@@ -136,7 +140,7 @@ class Projection:
         state, limit = self._state(gallery), top * _OVERFETCH
         while True:
             swaps = state.swaps
-            found = await self._index.search(gallery.gallery_id, probes, limit)
+            found = await self._index.search(gallery.gallery_id, probes, limit, gallery.index)
             if state.swaps != swaps:
                 continue  # a replacement went by: these rows may show its subject twice, or not at all
             seen = [[hit for hit in hits if hit.encounter_id not in state.hidden] for hits in found]
@@ -166,7 +170,9 @@ class Projection:
             raise _deleted(gallery) from None
 
     async def _fill(self, gallery: Gallery, state: _State) -> None:
-        present = await self._index.open(gallery.gallery_id, gallery.template_version, gallery.dimension)
+        present = await self._index.open(
+            gallery.gallery_id, gallery.template_version, gallery.dimension, gallery.index
+        )
         async for rows, revision in self._records.rows(gallery):
             if self.is_dropped(gallery):
                 raise _deleted(gallery)

@@ -35,6 +35,8 @@ from facegrid.metrics import Metrics
 from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
 from facegrid.settings import Settings
+from facegrid.storage.indexes.milvus import MilvusIndex
+from facegrid.storage.indexes.milvus_connection import MilvusOptions
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.records.records import StoredRecords
 from facegrid.vision.decode import PhotographLimits
@@ -84,19 +86,20 @@ class Application:
             raise ConfigurationError(error.message) from None
 
     async def watch(self) -> None:
-        """Say for ever which services have their store: detection and comparison need none."""
+        """Say for ever which services have their store and index: detection and comparison need none."""
         had_store = True
         while True:
             await asyncio.sleep(_WATCH_S)
             has_store = await self._has_store()
             if has_store is not had_store:
-                structlog.get_logger().warning("the object store", answers=has_store)
+                structlog.get_logger().warning("object store and index", answer=has_store)
                 await self.server.set_serving(serving=has_store, services=NEED_A_STORE)
             had_store = has_store
 
     async def _has_store(self) -> bool:
         try:
             await self.records.check()
+            await self.index.check()
         except (FacegridError, ConfigurationError):
             return False
         return True
@@ -199,6 +202,14 @@ def _allowed(names: str) -> list[Attribute]:
 def _index(settings: Settings) -> Index:
     if not settings.milvus:
         return ResidentIndex(workers=usable_cores())
-    from facegrid.storage.indexes.milvus import MilvusIndex  # noqa: PLC0415  # pymilvus takes seconds to import
-
-    return MilvusIndex(settings.milvus, settings.milvus_token.get_secret_value())
+    options = MilvusOptions(
+        settings.milvus_token.get_secret_value(),
+        settings.milvus_database,
+        settings.milvus_ca,
+        settings.milvus_server_name,
+        settings.milvus_replicas,
+        settings.milvus_shards,
+        settings.milvus_consistency,
+        settings.milvus_timeout_s,
+    )
+    return MilvusIndex(settings.milvus, options)

@@ -60,6 +60,10 @@ class StoredRecords:
             return known
         return await self._run(self._galleries.get, name)
 
+    async def update_gallery(self, name: str, change: Callable[[Gallery], Gallery]) -> Gallery:
+        """Store a gallery's settings as `change` returns them. Raises GalleryNotFound."""
+        return await self._run(self._galleries.update, name, change)
+
     async def galleries(self, after: str, limit: int) -> list[Gallery]:
         """Return a page of galleries in the order of their names."""
         return await self._run(self._galleries.page, after, limit)
