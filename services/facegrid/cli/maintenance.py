@@ -42,11 +42,10 @@ def audit_gallery(
     if as_json:
         typer.echo(json.dumps({"gallery": name, **_plain(audit)}))
         return
-    shown = table(
-        "Subjects with", "Probes", "Mates found", "Missed", "Added miss rate", "Recall at 1", "at 10"
-    )
-    for kind, probes in (("one", audit.one_template), ("several", audit.several_templates)):
-        shown.add_row(kind, *_cells(probes))
+    shown = table("Subjects with", "one template", "several")
+    kinds = (audit.one_template, audit.several_templates)
+    for name, cells in zip(_ROWS, zip(*map(_cells, kinds), strict=True), strict=True):
+        shown.add_row(name, *cells)
     Console().print(shown)
     drawn = "" if audit.mated_scores >= _MEASURED else ", too few: scores are drawn from above the threshold"
     typer.echo(
@@ -56,6 +55,14 @@ def audit_gallery(
     )
 
 
+_ROWS = (
+    "Probes",
+    "Mates that exact search finds",
+    "Missed by the index",
+    "Added miss rate",
+    "Recall at 1",
+    "at 10",
+)
 _MEASURED = 200  # as the API states at GalleryAudit.mated_scores
 
 

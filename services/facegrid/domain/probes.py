@@ -110,8 +110,9 @@ def noise_source(drawn: DrawnSubjects, dimension: int, rng: np.random.Generator)
 
 
 def _centred(vectors: Sequence[Floats], dimension: int) -> Floats:
-    rows = np.array(vectors, np.float32).reshape(-1, dimension)
-    return rows - rows.sum(axis=0) / np.float32(max(1, len(rows)))
+    rows: Floats = np.array(vectors, np.float32).reshape(-1, dimension)
+    mean: Floats = rows.sum(axis=0) / np.float32(max(1, len(rows)))
+    return rows - mean
 
 
 def make_probes(

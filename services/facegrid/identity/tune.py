@@ -16,7 +16,7 @@ from facegrid.identity.probing import Trial, Trials
 from facegrid.identity.progress import Report
 from facegrid.identity.projection import Projection
 
-_EFFORTS = [2**power for power in range(12, -1, -1)]
+_EFFORTS = [2**power for power in range(10, -1, -1)]  # of 1,024 lists at most
 
 
 class Verdict(Enum):
