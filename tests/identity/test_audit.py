@@ -95,7 +95,13 @@ async def test_an_audit_says_how_far_it_is(house: House) -> None:
     reported: list[Progress] = []
     await house.audit(call("AuditGallery"), "g", 30, reported.append)
     steps = list(dict.fromkeys(one.step for one in reported))
-    assert steps == ["counting templates", "drawing subjects", "searching exactly", "searching the index"]
+    assert steps == [
+        "settling the index",
+        "counting templates",
+        "drawing subjects",
+        "searching exactly",
+        "searching the index",
+    ]
     assert all(one.done <= one.total for one in reported if one.total)
     assert (reported[-1].done, reported[-1].total) == (30, 30)
 

@@ -44,8 +44,8 @@ def audit_gallery(
         return
     shown = table("Subjects with", "one template", "several")
     kinds = (audit.one_template, audit.several_templates)
-    for name, cells in zip(_ROWS, zip(*map(_cells, kinds), strict=True), strict=True):
-        shown.add_row(name, *cells)
+    for measure, cells in zip(_ROWS, zip(*map(_cells, kinds), strict=True), strict=True):
+        shown.add_row(measure, *cells)
     Console().print(shown)
     drawn = "" if audit.mated_scores >= _MEASURED else ", too few: scores are drawn from above the threshold"
     typer.echo(

@@ -151,6 +151,10 @@ class Projection:
                 return [best_per_subject(visible)[:top] for visible in seen]
             limit *= _OVERFETCH
 
+    async def settle(self, gallery: Gallery) -> None:
+        """Wait until the index is as searches will find it when nothing changes any more."""
+        await self._index.settle(gallery.gallery_id)
+
     async def drop(self, gallery_id: str) -> None:
         """Forget a deleted gallery, for good; those who wait for it get GalleryNotFound."""
         self._dropped.add(gallery_id)
