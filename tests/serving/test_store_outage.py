@@ -1,37 +1,18 @@
 """A server whose objects are in a bucket."""
 
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from facegrid.client import CallFailed, Client
+from health import wait_for_health
 from s3_servers import KEYS, S3Server, folder_in_memory, make_server, running_s3
 from server_process import SERVE, ServerProcess
 
 pytestmark = pytest.mark.integration
 GALLERY_SERVICE = "facegrid.v1.GalleryService"
-
-
-def wait_for_health(address: str, expected: dict[str, str]) -> None:
-    """Poll until the services that are named so have these states."""
-    deadline = time.monotonic() + 60
-    with grpc.insecure_channel(address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        while True:
-            answers = {name: stub.Check(health_pb2.HealthCheckRequest(service=name)) for name in expected}
-            states = {
-                name: health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
-                for name, answer in answers.items()
-            }
-            if states == expected:
-                return
-            assert time.monotonic() < deadline, states
-            time.sleep(0.2)
 
 
 def test_searches_go_on_while_the_store_is_gone_and_the_rest_when_it_is_back(
