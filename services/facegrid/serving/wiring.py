@@ -68,6 +68,7 @@ class Application:
     records: StoredRecords
     index: Index
     compact: Compact
+    audit: AuditGallery
     watch_searches: WatchSearches
     metrics: Metrics
     threads: Executor
@@ -154,6 +155,7 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
     galleries = Galleries(records, projection, extract)
     threads = ThreadPoolExecutor(1, "audit", os.nice, (_LOWEST_PRIORITY,))
     trials = Trials(records, projection, threads)
+    audit = AuditGallery(galleries, projection, trials)
     watch_searches, metrics = WatchSearches(projection, trials, settings.audit_share), Metrics()
     metrics.watch(watch_searches.galleries)
     servicers = Servicers(
@@ -167,9 +169,7 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
             Identify(galleries, extract, projection, watch_searches),
             metrics,
         ),
-        MaintenanceServicer(
-            AuditGallery(galleries, projection, trials), TuneGallery(galleries, projection, trials)
-        ),
+        MaintenanceServicer(audit, TuneGallery(galleries, projection, trials)),
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls, metrics)
     compact = Compact(galleries, records, projection, locks, settings.compact_after)
@@ -180,6 +180,7 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         records,
         index,
         compact,
+        audit,
         watch_searches,
         metrics,
         threads,
