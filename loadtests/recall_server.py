@@ -77,7 +77,7 @@ async def _serve(settings: Settings, address: str, pipe: Connection) -> None:
         await application.server.start(address)
         await application.load()
         gallery = await application.galleries.get(GALLERY)
-        await application.index.settle(gallery.gallery_id)
+        await application.index.build(gallery.gallery_id)
         pipe.send(gallery.gallery_id)
         while asked := await asyncio.to_thread(pipe.recv):
             pipe.send(await _answer(application, asked))

@@ -59,7 +59,7 @@ class MilvusServer:
 
     programs: Path
     folder: Path
-    settings: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
     ports: list[int] = field(default_factory=lambda: _free_ports(11))
     process: subprocess.Popen[bytes] | None = None
 
@@ -70,6 +70,7 @@ class MilvusServer:
 
     def start(self) -> None:
         """Start it, and wait until it is healthy; collections take longer. Raises RuntimeError."""
+        self.folder.mkdir(exist_ok=True)
         _configure(self.folder, self.ports[0], self.ports[2:], self.settings)
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(

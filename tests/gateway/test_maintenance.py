@@ -6,7 +6,6 @@ import grpc
 import pytest
 
 from api import Api, refusal
-from facegrid.identity.subjects import SubjectLocks
 from facegrid.v1 import identity_service_pb2 as identity_pb
 from facegrid.v1 import maintenance_service_pb2 as pb
 from facegrid.v1 import types_pb2
@@ -82,7 +81,7 @@ async def test_an_audit_that_nobody_waits_for_is_called_off(api: Api) -> None:
 
 
 async def _compacted(house: House, gallery: object) -> None:
-    await house.records.compact(gallery, SubjectLocks().hold)  # type: ignore[arg-type]
+    await house.records.compact(gallery, house.subjects._writes.hold)  # type: ignore[arg-type]
 
 
 async def test_metrics_count_calls_and_stages_and_say_what_can_be_searched(api: Api) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
@@ -174,8 +175,8 @@ class Records(Protocol):
         """
         ...
 
-    def due(self, loose: int) -> list[Gallery]:
-        """Return the galleries in which so many changes wait to be compacted."""
+    def due(self, loose: int, before: datetime) -> list[Gallery]:
+        """Return the galleries in which so many changes wait to be compacted, or a deletion since so long."""
         ...
 
     async def compact(self, gallery: Gallery, hold: Hold) -> None:
@@ -222,7 +223,7 @@ class Index(Protocol):
         """
         ...
 
-    async def settle(self, gallery: str) -> None:
+    async def build(self, gallery: str) -> None:
         """Wait until the index is as searches will find it when nothing changes any more."""
         ...
 

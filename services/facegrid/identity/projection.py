@@ -4,10 +4,11 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from facegrid.domain.errors import GalleryNotFound, IndexLoading, RevisionNotReached
+from facegrid.domain.errors import GalleryNotFound, IndexLoading, RevisionNotReached, StoreUnavailable
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import Encounter, Gallery, index_rows
 from facegrid.domain.labels import Status
@@ -26,6 +27,7 @@ class _State:
     """One gallery's index. `hidden` encounters may be in the index and are not to be seen.
 
     `shown` has the subject of each encounter that is in the index, `subjects` the number of these by subject.
+    `owed` are the encounters of which a change failed in the index: those to be shown, or None.
     """
 
     gallery: Gallery
@@ -35,6 +37,7 @@ class _State:
     swaps: int = 0
     hidden: set[str] = field(default_factory=set)
     shown: dict[str, str] = field(default_factory=dict)
+    owed: dict[str, Encounter | None] = field(default_factory=dict)
     subjects: Counter[str] = field(default_factory=Counter)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -109,9 +112,10 @@ class Projection:
     async def add(self, gallery: Gallery, encounter: Encounter) -> None:
         """Show an encounter and, in the same step, no longer those that it replaces."""
         state = self._state(gallery)
-        if encounter.encounter_id not in state.shown and encounter.labels.status is Status.ACTIVE:
-            await self._show(state, gallery, encounter)
-        await self.remove(gallery, encounter.replaces, encounter.revision)
+        with _owing(state, {**dict.fromkeys(encounter.replaces), encounter.encounter_id: encounter}):
+            if encounter.encounter_id not in state.shown and encounter.labels.status is Status.ACTIVE:
+                await self._show(state, gallery, encounter)
+            await self.remove(gallery, encounter.replaces, encounter.revision)
 
     async def _show(self, state: _State, gallery: Gallery, encounter: Encounter) -> None:
         if encounter.replaces:
@@ -127,13 +131,37 @@ class Projection:
         state = self._state(gallery)
         if encounter_ids:
             _hide(state, encounter_ids)
-            await self._index.remove(gallery.gallery_id, encounter_ids)
+            with _owing(state, dict.fromkeys(encounter_ids)):
+                await self._index.remove(gallery.gallery_id, encounter_ids)
             # An index may show a removed row for a moment, and a search may be under way.
             forget = state.hidden.difference_update
             asyncio.get_running_loop().call_later(_HIDDEN_FOR_S, forget, tuple(encounter_ids))
         async with state.changed:
             state.revision = max(state.revision, revision)
             state.changed.notify_all()
+
+    async def settle(self, gallery: Gallery, subject_id: str) -> None:
+        """Bring to the index what failed of a subject, which the caller holds, and what went from others.
+
+        Raises StoreUnavailable where that fails, and where the index lacks an encounter of another subject:
+        so no more fall behind while it is away than were under way when it went.
+        """
+        state = self._state(gallery)
+        for encounter_id, encounter in [*state.owed.items()]:
+            if encounter is None:
+                await self.remove(gallery, [encounter_id], 0)
+            elif encounter.subject_id == subject_id:
+                await self.add(gallery, encounter)
+        if state.owed:
+            raise StoreUnavailable("the index is behind the records; retry in a moment")
+
+    def behind(self) -> set[tuple[Gallery, str]]:
+        """Return the subjects of which an index lacks an encounter; "" where it has some too many."""
+        return {
+            (state.gallery, encounter.subject_id if encounter else "")
+            for state in self._states.values()
+            for encounter in state.owed.values()
+        }
 
     async def search(self, gallery: Gallery, probes: Floats, top: int) -> list[list[Hit]]:
         """Return for each probe of (N, dimension) the `top` best subjects, best first."""
@@ -151,9 +179,9 @@ class Projection:
                 return [best_per_subject(visible)[:top] for visible in seen]
             limit *= _OVERFETCH
 
-    async def settle(self, gallery: Gallery) -> None:
+    async def build(self, gallery: Gallery) -> None:
         """Wait until the index is as searches will find it when nothing changes any more."""
-        await self._index.settle(gallery.gallery_id)
+        await self._index.build(gallery.gallery_id)
 
     async def drop(self, gallery_id: str) -> None:
         """Forget a deleted gallery, for good; those who wait for it get GalleryNotFound."""
@@ -195,6 +223,18 @@ def _note(state: _State, subject_of: dict[str, str]) -> None:
     """Count encounters that are in the index now."""
     state.subjects.update(subject_of[one] for one in subject_of.keys() - state.shown.keys())
     state.shown.update(subject_of)
+
+
+@contextmanager
+def _owing(state: _State, changes: Mapping[str, Encounter | None]) -> Iterator[None]:
+    """Note changes that fail in the index, until they are made."""
+    try:
+        yield
+    except BaseException:
+        state.owed.update(changes)
+        raise
+    for encounter_id in changes:
+        state.owed.pop(encounter_id, None)
 
 
 def _hide(state: _State, encounter_ids: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from facegrid.gateway.maintenance_servicer import MaintenanceServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
 from facegrid.identity.audit import AuditGallery
+from facegrid.identity.catching_up import CatchUp
 from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
 from facegrid.identity.enroll import Enroll
@@ -27,10 +28,11 @@ from facegrid.identity.identify import Identify
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
 from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
-from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.subjects import Subjects
 from facegrid.identity.tune import TuneGallery
 from facegrid.identity.verify import Verify
 from facegrid.identity.watching import WatchSearches
+from facegrid.identity.writes import Writes
 from facegrid.metrics import Metrics
 from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
@@ -68,6 +70,7 @@ class Application:
     records: StoredRecords
     index: Index
     compact: Compact
+    catch_up: CatchUp
     audit: AuditGallery
     watch_searches: WatchSearches
     metrics: Metrics
@@ -151,8 +154,8 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
     index = _index(settings)
     detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
     extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
-    projection, locks = Projection(records, index), SubjectLocks()
-    galleries = Galleries(records, projection, extract)
+    projection, writes = Projection(records, index), Writes(settings.max_calls)
+    galleries = Galleries(records, projection, extract, writes)
     threads = ThreadPoolExecutor(1, "audit", os.nice, (_LOWEST_PRIORITY,))
     trials = Trials(records, projection, threads)
     audit = AuditGallery(galleries, projection, trials)
@@ -162,9 +165,9 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         FaceServicer(
             extract, Compare(extract), Analyze(galleries, extract, vision, _allowed(settings.attributes))
         ),
-        GalleryServicer(galleries, Subjects(galleries, records, projection, locks)),
+        GalleryServicer(galleries, Subjects(galleries, records, projection, writes)),
         IdentityServicer(
-            Enroll(galleries, extract, records, projection, locks),
+            Enroll(galleries, extract, records, projection, writes),
             Verify(galleries, extract, records, projection),
             Identify(galleries, extract, projection, watch_searches),
             metrics,
@@ -172,7 +175,7 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         MaintenanceServicer(audit, TuneGallery(galleries, projection, trials)),
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls, metrics)
-    compact = Compact(galleries, records, projection, locks, settings.compact_after)
+    compact = Compact(galleries, records, projection, writes, settings.compact_after)
     return Application(
         server,
         galleries,
@@ -180,6 +183,7 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         records,
         index,
         compact,
+        CatchUp(projection, writes),
         audit,
         watch_searches,
         metrics,

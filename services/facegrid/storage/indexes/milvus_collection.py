@@ -162,7 +162,7 @@ class MilvusCollection:
         """Let rows grow no more that have no index yet, and are compared one by one."""
         self._client.flush(self._alias, timeout=_LOADING_S)
 
-    def is_settled(self) -> bool:
+    def is_built(self) -> bool:
         """Say whether all rows that are sealed have their index, and searches use it."""
         described = self._client.describe_index(self._alias, "vector", timeout=self._timeout_s)
         loaded = self._client.list_loaded_segments(self._alias, timeout=self._timeout_s)

@@ -108,7 +108,7 @@ class ResidentIndex:
             search.found = [hits[: search.limit] for hits in islice(found, len(search.probes))]
         del rows.waiting[: len(searches)]
 
-    async def settle(self, gallery: str) -> None:
+    async def build(self, gallery: str) -> None:
         """Do nothing: rows are searched alike from the first moment."""
 
     async def drop(self, gallery: str) -> None:
