@@ -11,7 +11,9 @@ import numpy as np
 
 from facegrid.client import Client
 from facegrid.domain.calls import Call
+from facegrid.gateway.server import GatewayServer
 from facegrid.log import configure_log
+from facegrid.metrics import Metrics
 from facegrid.serving.local import LocalRuntime
 from facegrid.serving.stores import open_store
 from facegrid.serving.wiring import Application, build_application, build_engine
@@ -68,20 +70,23 @@ def _columns(templates: int) -> Iterator[Columns]:
 
 
 async def _serve(settings: Settings, address: str, pipe: Connection) -> None:
+    metrics = Metrics()
     with ExitStack() as stack:
         lock = stack.enter_context(FolderLock(settings.data))
         engine = stack.enter_context(closing(build_engine(settings, workers=1)))
         store = open_store(settings, lock)
-        application = stack.enter_context(closing(build_application(settings, store, engine)))
+        application = stack.enter_context(closing(build_application(settings, store, engine, metrics)))
+        server = GatewayServer(application.servicers, settings.max_message_bytes, settings.max_calls, metrics)
         await application.recover()
-        await application.server.start(address)
+        await server.start(address)
         await application.load()
         gallery = await application.galleries.get(GALLERY)
+        await application.projection.ready(gallery)
         await application.index.build(gallery.gallery_id)
         pipe.send(gallery.gallery_id)
         while asked := await asyncio.to_thread(pipe.recv):
             pipe.send(await _answer(application, asked))
-        await application.server.stop(None)
+        await server.stop(0)
 
 
 async def _answer(application: Application, asked: Effort | Audit) -> tuple[int, int] | None:

@@ -27,6 +27,7 @@ class Api:
 
     house: House
     channel: grpc.aio.Channel
+    address: str
     server: GatewayServer
     faces: FaceServiceStub
     galleries: GalleryServiceStub

@@ -26,8 +26,10 @@ from facegrid.identity.tune import TuneGallery
 from facegrid.identity.verify import Verify
 from facegrid.identity.watching import WatchSearches
 from facegrid.identity.writes import Writes
+from facegrid.metrics import Metrics
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.objects.files import LocalObjectStore
+from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.records import StoredRecords
 from fakes import FakeVision
 
@@ -58,6 +60,7 @@ class House:
     tune: TuneGallery
     watch: WatchSearches
     threads: Executor
+    metrics: Metrics
 
     async def make_gallery(
         self,
@@ -125,15 +128,20 @@ class House:
         self.index.close()
 
 
-def build_house(folder: Path, vision: FakeVision, index: Index | None = None) -> House:
+def build_house(
+    folder: Path, vision: FakeVision, store: ObjectStore | None = None, index: Index | None = None
+) -> House:
     """Compose the use cases as the serving layer does; the server allows age and gender presentation."""
-    records, index = StoredRecords(LocalObjectStore(folder), workers=4), index or ResidentIndex(workers=2)
+    records = StoredRecords(store or LocalObjectStore(folder), workers=4)
+    index = index or ResidentIndex(workers=2)
     extract = Extract(vision, vision, vision, "fake", smallest_face_px=20)
     projection, writes = Projection(records, index), Writes(64)
     galleries = Galleries(records, projection, extract, writes)
     threads = ThreadPoolExecutor(1)
     trials = Trials(records, projection, threads)
     watch = WatchSearches(projection, trials, share=1)
+    metrics = Metrics()
+    metrics.watch(watch.galleries)
     return House(
         vision,
         extract,
@@ -150,4 +158,5 @@ def build_house(folder: Path, vision: FakeVision, index: Index | None = None) ->
         TuneGallery(galleries, projection, trials),
         watch,
         threads,
+        metrics,
     )

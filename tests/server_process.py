@@ -34,8 +34,9 @@ class ServerProcess:
             self.address = self._announced()
             time.sleep(0.02)
         if not self.address:
+            ended = self.process.poll()
             self.end(signal.SIGKILL)
-            raise RuntimeError(f"the server did not start:\n{self.log}")
+            raise RuntimeError(f"the server did not start (exit code {ended}):\n{self.log}")
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code; `log` has all that it wrote."""

@@ -50,7 +50,7 @@ class Writer:
         self._random, self._version = random.Random(f"{name}{seed}"), version
         self._vectors = np.random.default_rng(self._random.getrandbits(64))
         self.people = [Person(f"{name}-{number}") for number in range(_SUBJECTS)]
-        self.acknowledged = 0
+        self.acknowledged, self._revision = 0, ""
 
     def settle(self, channel: grpc.Channel) -> None:
         """After a kill: nobody is half visible, and each call in doubt can be made again."""
@@ -110,7 +110,7 @@ class Writer:
         if mutation.method == "Enroll":
             encounter = answer.encounter.encounter_id
             mutation.after = {vector: known or encounter for vector, known in mutation.after.items()}
-        person.shown, person.doubt = mutation.after, None
+        person.shown, person.doubt, self._revision = mutation.after, None, answer.revision
         self.acknowledged += 1
 
     def _check(self, channel: grpc.Channel, person: Person) -> None:
@@ -131,7 +131,9 @@ class Writer:
         found = set()
         for vector in templates:
             request = identity_pb.IdentifyRequest(
-                gallery=GALLERY, probes=[pb.Sample(template=self._template(vector))]
+                gallery=GALLERY,
+                probes=[pb.Sample(template=self._template(vector))],
+                min_revision=self._revision,
             )
             answer = IdentityServiceStub(channel).Identify(request, timeout=self.timeout_s)
             candidates = [one.subject_id for one in answer.results[0].candidates]

@@ -98,6 +98,8 @@ class Metrics:
         )
         build = self._add(Gauge, "facegrid_build_info", "1, with the program's version.", "version")
         build.labels(__version__).set(1)
+        self._galleries = _Galleries()
+        self.registry.register(self._galleries)
         self.described += [one.described for one in _GALLERY_METRICS]
 
     def _add(self, kind: type[_Kind], name: str, text: str, *labels: str, **options: Any) -> _Kind:
@@ -119,16 +121,15 @@ class Metrics:
             self._stage_seconds.labels(stage).observe(milliseconds / 1000)
 
     def watch(self, galleries: Callable[[], Sequence[WatchedGallery]]) -> None:
-        """Take where the figures of galleries are had from, in any thread."""
-        self.registry.register(_Galleries(galleries))
+        """Take where the figures of galleries are had from, in any thread, in place of where they were."""
+        self._galleries.source = galleries
 
 
 class _Galleries(Collector):
-    def __init__(self, galleries: Callable[[], Sequence[WatchedGallery]]) -> None:
-        self._galleries = galleries
+    source: Callable[[], Sequence[WatchedGallery]] = list
 
     def collect(self) -> Iterator[Metric]:
-        galleries = self._galleries()
+        galleries = self.source()
         for metric in _GALLERY_METRICS:
             described = metric.described
             kind = GaugeMetricFamily if described.kind == "gauge" else CounterMetricFamily

@@ -68,4 +68,7 @@ class Settings(BaseSettings):
         le=1,
         description="share of approximate searches that exact search is held against",
     )
+    advertise: str = Field(
+        default="", description="HOST:PORT at which other servers on the store reach this one, if another"
+    )
     drain_s: float = Field(default=30, ge=0, description="time that calls have to end after SIGTERM")

@@ -20,13 +20,13 @@ _INDEXED_ROWS = 1100  # of fewer than 1,024 in a segment Milvus makes no lists
 @pytest.fixture
 async def house(tmp_path: Path, milvus_uri: str) -> AsyncIterator[House]:
     """Yield a house with an exact gallery "e" and an approximate one "g" in Milvus, filled from records."""
-    first = build_house(tmp_path, FakeVision(), LossyIndex(workers=2))
+    first = build_house(tmp_path, FakeVision(), index=LossyIndex(workers=2))
     await first.make_gallery("e")
     await first.make_gallery("g", index=IndexSettings(SearchMethod.APPROXIMATE, nprobe=1))
     await enrol_people(first, one=60, several=20, gallery="e")
     await enrol_people(first, one=_INDEXED_ROWS, several=0)
     first.close()
-    built = build_house(tmp_path, FakeVision(), MilvusIndex(milvus_uri))
+    built = build_house(tmp_path, FakeVision(), index=MilvusIndex(milvus_uri))
     for name in ("e", "g"):
         await built.projection.fill(await built.galleries.get(name))
     yield built

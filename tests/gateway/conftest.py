@@ -13,41 +13,43 @@ from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.maintenance_servicer import MaintenanceServicer
 from facegrid.gateway.server import GatewayServer, Servicers
 from facegrid.identity.compare import Compare
-from facegrid.metrics import Metrics
 from facegrid.v1.face_service_pb2_grpc import FaceServiceStub
 from facegrid.v1.gallery_service_pb2 import CreateGalleryRequest
 from facegrid.v1.gallery_service_pb2_grpc import GalleryServiceStub
 from facegrid.v1.identity_service_pb2_grpc import IdentityServiceStub
 from facegrid.v1.maintenance_service_pb2_grpc import MaintenanceServiceStub
 from fakes import FakeVision
-from house import build_house
+from house import House, build_house
+
+
+def servicers_of(house: House) -> Servicers:
+    """Return what answers calls with the use cases."""
+    return Servicers(
+        FaceServicer(house.extract, Compare(house.extract), house.analyze),
+        GalleryServicer(house.galleries, house.subjects),
+        IdentityServicer(house.enroll, house.verify, house.identify, house.metrics),
+        MaintenanceServicer(house.audit, house.tune),
+    )
 
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     """Yield a server with an empty gallery "g"."""
     house = build_house(tmp_path / "data", FakeVision())
-    metrics = Metrics()
-    metrics.watch(house.watch.galleries)
-    servicers = Servicers(
-        FaceServicer(house.extract, Compare(house.extract), house.analyze),
-        GalleryServicer(house.galleries, house.subjects),
-        IdentityServicer(house.enroll, house.verify, house.identify, metrics),
-        MaintenanceServicer(house.audit, house.tune),
-    )
-    server = GatewayServer(servicers, MESSAGE_LIMIT, CALL_LIMIT, metrics)
+    server = GatewayServer(servicers_of(house), MESSAGE_LIMIT, CALL_LIMIT, house.metrics)
     port = await server.start("127.0.0.1:0")
     await server.set_serving(serving=True)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         built = Api(
             house,
             channel,
+            f"127.0.0.1:{port}",
             server,
             FaceServiceStub(channel),
             GalleryServiceStub(channel),
             IdentityServiceStub(channel),
             MaintenanceServiceStub(channel),
-            metrics,
+            house.metrics,
         )
         await built.galleries.CreateGallery(CreateGalleryRequest(name="g"))
         yield built

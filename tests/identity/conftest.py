@@ -23,7 +23,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 @pytest.fixture
 async def lossy(tmp_path: Path) -> AsyncIterator[House]:
     """Yield a house with an approximate gallery "g" that reads half of its lists."""
-    house = build_house(tmp_path, FakeVision(), LossyIndex(workers=2))
+    house = build_house(tmp_path, FakeVision(), index=LossyIndex(workers=2))
     await house.make_gallery(index=IndexSettings(SearchMethod.APPROXIMATE, LISTS // 2))
     yield house
     house.close()

@@ -28,6 +28,9 @@ class SlowRecords:
         async for batch in self._records.rows(gallery):
             yield batch
 
+    async def watermark(self, gallery_id: str) -> None:
+        """Know of no earlier index."""
+
     async def last_revision(self, gallery: Gallery) -> int:
         """Return that of the real records."""
         return await self._records.last_revision(gallery)

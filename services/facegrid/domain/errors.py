@@ -32,7 +32,8 @@ FacegridError
 │   ├── IndexLoading
 │   ├── RevisionNotReached
 │   ├── StoreUnavailable
-│   └── ModelUnavailable      no process that runs the models answered
+│   ├── ModelUnavailable      no process that runs the models answered
+│   └── LeaderUnavailable     no server that may change the store can be reached
 ├── StorageFull
 └── Overloaded
 
@@ -248,6 +249,12 @@ class ModelUnavailable(Unavailable):
     """No process that runs the models answered."""
 
     reason = "MODEL_UNAVAILABLE"
+
+
+class LeaderUnavailable(Unavailable):
+    """Of the servers on one store, the one that may change it can't be reached from here."""
+
+    reason = "LEADER_UNAVAILABLE"
 
 
 class StorageFull(FacegridError):

@@ -90,6 +90,19 @@ class Tombstone:
     written: datetime | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """How far a gallery's index, `place`, has come: it shows every mutation of a revision up to this one.
+
+    `subjects` is how many it covers. It is `complete` where mutations that failed have left nothing in it.
+    """
+
+    place: str
+    revision: int
+    subjects: int
+    complete: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
 class IndexRows:
     """Rows of an index, column by column: float32 vectors (N, dimension), normalised, and whose they are.

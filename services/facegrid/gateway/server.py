@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -9,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 
 from facegrid.gateway.boundary import Boundary
 from facegrid.gateway.face_servicer import FaceServicer
+from facegrid.gateway.forwarding import Forwarding
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.maintenance_servicer import MaintenanceServicer
@@ -47,14 +49,18 @@ class Servicers:
 
 
 class GatewayServer:
-    """A grpc.aio server that says NOT_SERVING until it is told that all is loaded."""
+    """A grpc.aio server that says NOT_SERVING until it is told that all is loaded.
+
+    It answers every call itself until it is told which server to follow.
+    """
 
     def __init__(
         self, servicers: Servicers, max_message_bytes: int, max_calls: int, metrics: Metrics
     ) -> None:
         """Register everything; nothing listens yet."""
+        self.metrics, self._forwarding = metrics, Forwarding()
         self._server = grpc.aio.server(
-            interceptors=[Boundary(max_message_bytes, max_calls, metrics)],
+            interceptors=[self._forwarding, Boundary(max_message_bytes, max_calls, metrics)],
             options=[
                 # Twice the limit, so that a request somewhat over it gets our answer and not the library's.
                 ("grpc.max_receive_message_length", 2 * max_message_bytes),
@@ -62,17 +68,23 @@ class GatewayServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        face_service_pb2_grpc.add_FaceServiceServicer_to_server(servicers.face, self._server)
-        gallery_service_pb2_grpc.add_GalleryServiceServicer_to_server(servicers.gallery, self._server)
-        identity_service_pb2_grpc.add_IdentityServiceServicer_to_server(servicers.identity, self._server)
-        maintenance_service_pb2_grpc.add_MaintenanceServiceServicer_to_server(
-            servicers.maintenance, self._server
-        )
+        self._routes = _Routes()
+        self._routes.lead_to(servicers)
+        self._server.add_generic_rpc_handlers((self._routes,))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
             [*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
         )
+
+    def lead(self, servicers: Servicers) -> None:
+        """Answer every call from now on, by these servicers; calls under way end as they began."""
+        self._routes.lead_to(servicers)
+        self._forwarding.lead()
+
+    def follow(self, leader: str) -> None:
+        """Send what may change something to the server at this address; refuse it where that is empty."""
+        self._forwarding.follow(leader)
 
     async def start(self, address: str) -> int:
         """Listen on `host:port` or `unix:path`; returns the port. Raises RuntimeError where it is taken."""
@@ -93,3 +105,32 @@ class GatewayServer:
         """Refuse new calls and give those under way `grace_s` to end."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
+        await self._forwarding.close()
+
+
+class _Routes(grpc.GenericRpcHandler):
+    """The methods of the servicers that answer at present."""
+
+    def __init__(self) -> None:
+        self._services: list[grpc.GenericRpcHandler] = []
+
+    def lead_to(self, servicers: Servicers) -> None:
+        """Register servicers in place of others."""
+        self._services = []
+        server = cast("grpc.aio.Server", self)
+        face_service_pb2_grpc.add_FaceServiceServicer_to_server(servicers.face, server)
+        gallery_service_pb2_grpc.add_GalleryServiceServicer_to_server(servicers.gallery, server)
+        identity_service_pb2_grpc.add_IdentityServiceServicer_to_server(servicers.identity, server)
+        maintenance_service_pb2_grpc.add_MaintenanceServiceServicer_to_server(servicers.maintenance, server)
+
+    def add_generic_rpc_handlers(self, services: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Take what generated code registers."""
+        self._services += services
+
+    def add_registered_method_handlers(self, name: str, handlers: object) -> None:
+        """Ignore the second form in which generated code registers the same."""
+
+    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        """Return the handler of a method."""
+        found = (service.service(details) for service in self._services)
+        return next((handler for handler in found if handler), None)

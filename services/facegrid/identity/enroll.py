@@ -109,25 +109,38 @@ class Enroll:
                 _check_samples(gallery, enrolment.extractions)
                 await self._records.claim(gallery, subject_id, encounter_id, call)
                 replaced = subject.encounters if subject and enrolment.mode is EnrollMode.REPLACE else ()
-                encounter = Encounter(
-                    encounter_id=encounter_id,
-                    subject_id=subject_id,
-                    samples=tuple(_sample(extraction, gallery) for extraction in enrolment.extractions),
-                    created=datetime.now(UTC),
-                    revision=self._projection.next_revision(gallery),
-                    request_id=call.request_id,
-                    actor=call.end_user,
-                    replaces=tuple(encounter.encounter_id for encounter in replaced),
-                    labels=enrolment.labels,
-                )
-                await self._records.commit(
-                    gallery,
-                    encounter,
-                    [one.photograph if gallery.keep_photographs else None for one in enrolment.extractions],
-                )
-            await self._projection.add(gallery, encounter)
+                encounter = await self._add(call, gallery, enrolment, encounter_id, replaced)
+            else:
+                await self._projection.add(gallery, encounter)
             await self._records.erase(gallery, subject_id, encounter.replaces)
             return Enrolled(gallery, encounter)
+
+    async def _add(
+        self,
+        call: Call,
+        gallery: Gallery,
+        enrolment: "_Enrolment",
+        encounter_id: str,
+        replaced: Sequence[Encounter],
+    ) -> Encounter:
+        with self._projection.revise(gallery) as revision:
+            encounter = Encounter(
+                encounter_id=encounter_id,
+                subject_id=enrolment.subject_id,
+                samples=tuple(_sample(extraction, gallery) for extraction in enrolment.extractions),
+                created=datetime.now(UTC),
+                revision=revision,
+                request_id=call.request_id,
+                actor=call.end_user,
+                replaces=tuple(one.encounter_id for one in replaced),
+                labels=enrolment.labels,
+            )
+            photographs = [
+                one.photograph if gallery.keep_photographs else None for one in enrolment.extractions
+            ]
+            await self._records.commit(gallery, encounter, photographs)
+            await self._projection.add(gallery, encounter)
+        return encounter
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from facegrid.domain.attributes import Attribute, FaceAttributes
 from facegrid.domain.calls import Call
 from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.faces import DetectedFace, Detection, Floats
-from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone
+from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, Watermark
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.domain.matching import Hit
 from facegrid.domain.packs import Pack
@@ -175,6 +175,18 @@ class Records(Protocol):
         """
         ...
 
+    async def replaced(self, gallery: Gallery) -> list[str]:
+        """Return, once `rows` has ended, every encounter that a change took away which is not compacted."""
+        ...
+
+    async def watermark(self, gallery_id: str) -> Watermark | None:
+        """Return how far the gallery's index had come when that was last written down."""
+        ...
+
+    async def set_watermark(self, gallery_id: str, watermark: Watermark) -> None:
+        """Write down how far the gallery's index has come, for other servers and for the next start."""
+        ...
+
     def due(self, loose: int, before: datetime) -> list[Gallery]:
         """Return the galleries in which so many changes wait to be compacted, or a deletion since so long."""
         ...
@@ -200,6 +212,17 @@ class Index(Protocol):
         self, gallery: str, version: str, dimension: int, settings: IndexSettings = EXACT_INDEX
     ) -> set[str]:
         """Make the index of a gallery ready and return the keys of the rows that it holds already."""
+        ...
+
+    async def resume(self, gallery: str, version: str, settings: IndexSettings = EXACT_INDEX) -> str:
+        """Use an index as another process left it, and return which one it is; empty where it must be opened.
+
+        Always empty where the index ends with its process.
+        """
+        ...
+
+    async def count(self, gallery: str) -> int:
+        """Return the number of rows that the index holds."""
         ...
 
     async def check(self) -> None:
@@ -233,4 +256,12 @@ class Index(Protocol):
 
     def close(self) -> None:
         """Let go of threads and connections."""
+        ...
+
+
+class SharedIndex(Index, Protocol):
+    """An Index that several servers search while one of them writes."""
+
+    def follow(self, gallery: str, settings: IndexSettings = EXACT_INDEX) -> None:
+        """Let searches that begin within a second see all that was acknowledged by now, whoever wrote it."""
         ...

@@ -65,12 +65,18 @@ class Subjects:
             tombstone = await self._records.tombstone(gallery, call)
             if tombstone is None:
                 doomed = await self._doomed(gallery, subject_id, encounter_id)
-                tombstone = Tombstone(doomed, self._projection.next_revision(gallery))
-                await self._records.bury(gallery, tombstone, call)
-            ids = tombstone.encounter_ids
-            await self._projection.remove(gallery, ids, tombstone.revision)
-            await self._records.erase(gallery, subject_id, ids)
+                tombstone = await self._bury(call, gallery, doomed)
+            else:
+                await self._projection.remove(gallery, tombstone.encounter_ids, tombstone.revision)
+            await self._records.erase(gallery, subject_id, tombstone.encounter_ids)
             return tombstone.revision
+
+    async def _bury(self, call: Call, gallery: Gallery, doomed: tuple[str, ...]) -> Tombstone:
+        with self._projection.revise(gallery) as revision:
+            tombstone = Tombstone(doomed, revision)
+            await self._records.bury(gallery, tombstone, call)
+            await self._projection.remove(gallery, doomed, revision)
+        return tombstone
 
     async def _doomed(self, gallery: Gallery, subject_id: str, encounter_id: str) -> tuple[str, ...]:
         subject = await find_subject(self._records, gallery, subject_id)

@@ -6,17 +6,23 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+)
 
 import structlog
 
-from facegrid.domain.errors import ConfigurationError
+from facegrid.domain.errors import ConfigurationError, Unavailable
 from facegrid.gateway.server import GatewayServer
-from facegrid.metrics import serving
-from facegrid.serving.stores import open_store
-from facegrid.serving.upkeep import upkeep
-from facegrid.serving.wiring import Vision, build_application, build_engine
+from facegrid.metrics import Metrics, serving
+from facegrid.serving.stores import OpenStore, open_store
+from facegrid.serving.succession import following
+from facegrid.serving.wiring import Application, Vision, build_application, build_engine
 from facegrid.settings import Settings
 from facegrid.storage.objects.files import FolderLock
 
@@ -109,24 +115,49 @@ async def running(settings: Settings, listen: str, vision: Vision) -> AsyncItera
         lock = stack.enter_context(FolderLock(settings.data))
         store = await asyncio.to_thread(open_store, settings, lock)
         stack.push_async_callback(asyncio.to_thread, store.close)
-        application = stack.enter_context(closing(build_application(settings, store, vision)))
-        await application.recover()
-        address = await _listen(application.server, listen)
-        if settings.metrics:
-            stack.enter_context(serving(application.metrics, settings.metrics))
-        await stack.enter_async_context(
-            upkeep(
-                compact=application.compact,
-                catch_up=application.catch_up,
-                watch_searches=application.watch_searches,
-            )
-        )
-        stack.push_async_callback(application.server.stop, settings.drain_s)
-        store.announce(address)
-        await application.load()
-        watch = asyncio.create_task(application.watch())
+        metrics = Metrics()
+        application = stack.enter_context(closing(build_application(settings, store, vision, metrics)))
+        server = GatewayServer(application.servicers, settings.max_message_bytes, settings.max_calls, metrics)
+        with _at_start():
+            await application.warm()
+            if not store.succeed:
+                await application.recover()
+            address = await _listen(server, listen)
+            store.announce(settings.advertise or _reachable(address))
+            if settings.metrics:
+                stack.enter_context(serving(metrics, settings.metrics))
+            await stack.enter_async_context(_role(settings, store, application, server))
+            stack.push_async_callback(server.stop, settings.drain_s)
+            await (application.warm_galleries() if store.succeed else application.load())
+        await server.set_serving(serving=True)
+        watch = asyncio.create_task(application.watch(server))
         stack.callback(watch.cancel)
         yield address
+
+
+def _role(
+    settings: Settings, store: OpenStore, application: Application, server: GatewayServer
+) -> AbstractAsyncContextManager[None]:
+    if store.succeed:
+        return following(settings, store, application.vision, server)
+    return application.upkeep()
+
+
+def _reachable(address: str) -> str:
+    if address.rpartition(":")[0].strip("[]") in {"0.0.0.0", "::"}:  # noqa: S104  # not listened on here
+        structlog.get_logger().warning(
+            "no other server can reach this one; set FACEGRID_ADVERTISE, where there are several",
+            address=address,
+        )
+    return address
+
+
+@contextmanager
+def _at_start() -> Iterator[None]:
+    try:
+        yield
+    except Unavailable as error:
+        raise ConfigurationError(error.message) from None
 
 
 async def _listen(server: GatewayServer, listen: str) -> str:

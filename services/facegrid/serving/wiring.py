@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +12,7 @@ import structlog
 
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.detection import DetectionMode, DetectionOptions
-from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFound, Unavailable
+from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFound
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
@@ -23,6 +25,7 @@ from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
 from facegrid.identity.enroll import Enroll
 from facegrid.identity.extract import Extract
+from facegrid.identity.following import Following
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identify
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
@@ -36,10 +39,12 @@ from facegrid.identity.writes import Writes
 from facegrid.metrics import Metrics
 from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
+from facegrid.serving.upkeep import upkeep
 from facegrid.settings import Settings
 from facegrid.storage.indexes.milvus import MilvusIndex
 from facegrid.storage.indexes.milvus_connection import MilvusOptions
 from facegrid.storage.indexes.resident import ResidentIndex
+from facegrid.storage.records.followed import FollowedRecords
 from facegrid.storage.records.records import StoredRecords
 from facegrid.vision.decode import PhotographLimits
 from facegrid.vision.device import choose_device, usable_cores
@@ -64,32 +69,29 @@ class Vision(Packs, Detector, Embedder, AttributeReader, Protocol):
 class Application:
     """The parts that a runtime starts and stops."""
 
-    server: GatewayServer
+    servicers: Servicers
     galleries: Galleries
     vision: Vision
     records: StoredRecords
     index: Index
+    projection: Projection
     compact: Compact
     catch_up: CatchUp
     audit: AuditGallery
     watch_searches: WatchSearches
-    metrics: Metrics
     threads: Executor
     default_pack: str
 
-    async def recover(self) -> None:
-        """Do what must be done before the first call: the default pack loads, and no deletion is half done.
-
-        Raises ConfigurationError.
-        """
+    async def warm(self) -> None:
+        """Load the default pack. Raises ConfigurationError."""
         check_pack(self.vision, self.default_pack)
-        try:
-            await self.vision.warm(self.default_pack)
-            await self.galleries.recover()
-        except Unavailable as error:
-            raise ConfigurationError(error.message) from None
+        await self.vision.warm(self.default_pack)
 
-    async def watch(self) -> None:
+    async def recover(self) -> None:
+        """Finish the deletions that a crash broke off, before the first call. Raises StoreUnavailable."""
+        await self.galleries.recover()
+
+    async def watch(self, server: GatewayServer) -> None:
         """Say for ever which services have their store and index: detection and comparison need none."""
         had_store = True
         while True:
@@ -97,7 +99,7 @@ class Application:
             has_store = await self._has_store()
             if has_store is not had_store:
                 structlog.get_logger().warning("object store and index", answer=has_store)
-                await self.server.set_serving(serving=has_store, services=NEED_A_STORE)
+                await server.set_serving(serving=has_store, services=NEED_A_STORE)
             had_store = has_store
 
     async def _has_store(self) -> bool:
@@ -108,15 +110,24 @@ class Application:
             return False
         return True
 
+    async def warm_galleries(self) -> None:
+        """Load the galleries' packs. Raises ConfigurationError and Unavailable."""
+        for pack in await self.galleries.packs():
+            await self.vision.warm(pack)
+
     async def load(self) -> None:
-        """Load the galleries' packs and fill their indexes, then say SERVING. Raises ConfigurationError."""
-        try:
-            for pack in await self.galleries.packs():
-                await self.vision.warm(pack)
-            await self.galleries.fill()
-        except Unavailable as error:
-            raise ConfigurationError(error.message) from None
-        await self.server.set_serving(serving=True)
+        """Load the galleries' packs and fill their indexes. Raises ConfigurationError and Unavailable."""
+        await self.warm_galleries()
+        await self.galleries.fill()
+
+    def upkeep(self) -> AbstractAsyncContextManager[None]:
+        """Do beside the calls what the server that writes to the store has to do."""
+        return upkeep(
+            compact=self.compact,
+            catch_up=self.catch_up,
+            publish_watermarks=self.projection.publish,
+            watch_searches=self.watch_searches,
+        )
 
     def close(self) -> None:
         """Stop the threads of the adapters."""
@@ -148,18 +159,19 @@ def build_engine(settings: Settings, workers: int) -> VisionEngine:
     )
 
 
-def build_application(settings: Settings, store: OpenStore, vision: Vision) -> Application:
-    """Compose the service of an object store and models. Raises ConfigurationError."""
-    records = StoredRecords(store.objects, store.connections)
-    index = _index(settings)
+def build_application(settings: Settings, store: OpenStore, vision: Vision, metrics: Metrics) -> Application:
+    """Compose the service of an object store and models, to lead or to follow. Raises ConfigurationError."""
+    index = _index(settings, store.check_owner)
+    records, projection = _state(store, index)
     detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
     extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
-    projection, writes = Projection(records, index), Writes(settings.max_calls)
+    writes = Writes(settings.max_calls)
     galleries = Galleries(records, projection, extract, writes)
     threads = ThreadPoolExecutor(1, "audit", os.nice, (_LOWEST_PRIORITY,))
     trials = Trials(records, projection, threads)
     audit = AuditGallery(galleries, projection, trials)
-    watch_searches, metrics = WatchSearches(projection, trials, settings.audit_share), Metrics()
+    leads = store.succeed is None
+    watch_searches = WatchSearches(projection, trials, settings.audit_share if leads else 0)
     metrics.watch(watch_searches.galleries)
     servicers = Servicers(
         FaceServicer(
@@ -174,19 +186,19 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         ),
         MaintenanceServicer(audit, TuneGallery(galleries, projection, trials)),
     )
-    server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls, metrics)
     compact = Compact(galleries, records, projection, writes, settings.compact_after)
+    catch_up = CatchUp(projection, writes)
     return Application(
-        server,
+        servicers,
         galleries,
         vision,
         records,
         index,
+        projection,
         compact,
-        CatchUp(projection, writes),
+        catch_up,
         audit,
         watch_searches,
-        metrics,
         threads,
         settings.pack,
     )
@@ -204,7 +216,15 @@ def _allowed(names: str) -> list[Attribute]:
         ) from None
 
 
-def _index(settings: Settings) -> Index:
+def _state(store: OpenStore, index: ResidentIndex | MilvusIndex) -> tuple[StoredRecords, Projection]:
+    if store.succeed is None or isinstance(index, ResidentIndex):
+        records = StoredRecords(store.objects, store.connections)
+        return records, Projection(records, index)
+    followed = FollowedRecords(store.objects, store.connections)
+    return followed, Following(followed, index)
+
+
+def _index(settings: Settings, check_owner: Callable[[], None]) -> ResidentIndex | MilvusIndex:
     if not settings.milvus:
         return ResidentIndex(workers=usable_cores())
     options = MilvusOptions(
@@ -217,4 +237,4 @@ def _index(settings: Settings) -> Index:
         settings.milvus_consistency,
         settings.milvus_timeout_s,
     )
-    return MilvusIndex(settings.milvus, options)
+    return MilvusIndex(settings.milvus, options, check_owner=check_owner)

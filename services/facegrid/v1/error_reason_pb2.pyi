@@ -92,6 +92,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED: the object store has no room, or no quota, left. Nothing was enrolled."""
     ERROR_REASON_MODEL_UNAVAILABLE: _ErrorReason.ValueType  # 30
     """UNAVAILABLE: no process that runs the models answered. Retry."""
+    ERROR_REASON_LEADER_UNAVAILABLE: _ErrorReason.ValueType  # 31
+    """UNAVAILABLE: of several servers on one store, the one that does what changes it can't be reached, or another
+    is about to take its place. Retry.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed; the comment gives the status code that comes with it."""
@@ -164,4 +168,8 @@ ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 29
 """RESOURCE_EXHAUSTED: the object store has no room, or no quota, left. Nothing was enrolled."""
 ERROR_REASON_MODEL_UNAVAILABLE: ErrorReason.ValueType  # 30
 """UNAVAILABLE: no process that runs the models answered. Retry."""
+ERROR_REASON_LEADER_UNAVAILABLE: ErrorReason.ValueType  # 31
+"""UNAVAILABLE: of several servers on one store, the one that does what changes it can't be reached, or another
+is about to take its place. Retry.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -8,7 +8,16 @@ from facegrid.domain.errors import GalleryExists, GalleryNotFound, RequestIdReus
 from facegrid.domain.galleries import Gallery
 from facegrid.storage.records.codec import gallery_form, parse_gallery
 from facegrid.storage.records.records import StoredRecords
-from storage.making import enrol, load, make_call, make_encounter, make_gallery
+from storage.making import (
+    DyingStore,
+    MemoryStore,
+    PowerCut,
+    enrol,
+    load,
+    make_call,
+    make_encounter,
+    make_gallery,
+)
 
 CREATE = make_call("CreateGallery", "r1")
 
@@ -18,6 +27,17 @@ async def test_a_gallery_is_read_as_it_was_made(records: StoredRecords) -> None:
     made = await records.create_gallery(make_gallery(), CREATE)
     assert made == make_gallery()
     assert await records.gallery("staff") == made
+
+
+async def test_a_gallery_that_was_made_needs_no_store_to_be_searched() -> None:
+    """Its first search does not wait for a store that stalls."""
+    store = DyingStore(MemoryStore(), writes=3)
+    records = StoredRecords(store, workers=1)
+    made = await records.create_gallery(make_gallery(), CREATE)
+    with pytest.raises(PowerCut):
+        store.put("a", b"")
+    assert await records.gallery("staff") == made
+    records.close()
 
 
 @pytest.mark.parametrize(("later", "nothing"), [("quality_rules", ()), ("attributes", ())])

@@ -24,10 +24,11 @@ _SETTLING_S = 1.0  # a server shows a write within 0.4 s (measured on 2.3.5), wh
 
 @dataclass(slots=True)
 class _Opened:
-    """A gallery's collection, and when it was last written to."""
+    """A gallery's collection, when it was last written to, and whether another server looks after it."""
 
     exact: bool
     written: float
+    followed: bool = False
 
 
 class MilvusIndex:
@@ -36,12 +37,19 @@ class MilvusIndex:
     Into Milvus Lite one thread does all writing: it loses acknowledged rows where two write to a collection.
     """
 
-    def __init__(self, uri: str, options: MilvusOptions | None = None, workers: int = 4) -> None:
+    def __init__(
+        self,
+        uri: str,
+        options: MilvusOptions | None = None,
+        workers: int = 4,
+        check_owner: Callable[[], None] = lambda: None,
+    ) -> None:
         """Take a folder or an URL, and the number of searches, and of writes, that may run at a time.
 
-        Nothing is connected before the first call: pymilvus takes seconds to import. Raises
-        ConfigurationError.
+        `check_owner` raises where another server writes to the index by now. Nothing is connected before the
+        first call: pymilvus takes seconds to import. Raises ConfigurationError.
         """
+        self._check_owner = check_owner
         self._options = options or MilvusOptions()
         self._connection = MilvusConnection(uri, self._options)
         self.approximates = not self._connection.is_lite
@@ -70,13 +78,32 @@ class MilvusIndex:
         self._opened[gallery] = _Opened(exact, time.monotonic())
         return keys
 
+    async def resume(self, gallery: str, version: str, settings: IndexSettings = EXACT_INDEX) -> str:
+        """Use the collection of a gallery and version where it is loaded, and return its name and number."""
+        name = _collection(gallery, version)
+        place = await self._run(self._readers, MilvusCollection.place, gallery, name)
+        if place:
+            exact = settings.exact or not self.approximates
+            self._opened[gallery] = _Opened(exact, time.monotonic())
+        return place
+
+    def follow(self, gallery: str, settings: IndexSettings = EXACT_INDEX) -> None:
+        """Let searches that begin within a second see all that was acknowledged by now."""
+        exact = settings.exact or not self.approximates
+        self._opened[gallery] = _Opened(exact, time.monotonic(), followed=True)
+
+    async def count(self, gallery: str) -> int:
+        """Return the number of rows. Raises IndexLoading where the gallery is not open."""
+        self._open_one(gallery)
+        return await self._run(self._readers, MilvusCollection.count, gallery)
+
     async def check(self) -> None:
-        """Ask whether each open gallery can be searched; one that was released is loaded again.
+        """Ask whether each gallery opened here can be searched; one that was released is loaded again.
 
         Raises StoreUnavailable, and ConfigurationError where somebody dropped a collection.
         """
         await self._run(self._checker, MilvusCollection.ping, "")
-        for gallery in list(self._opened):
+        for gallery in [one for one, opened in self._opened.items() if not opened.followed]:
             state = await self._run(self._checker, MilvusCollection.state, gallery)
             if gallery in self._opened and state != "Loaded":
                 raise _not_searchable(_alias(gallery), state)
@@ -144,6 +171,8 @@ class MilvusIndex:
         **options: P.kwargs,
     ) -> T:
         def call(client: Any) -> T:
+            if pool is self._writers:
+                self._check_owner()
             return work(MilvusCollection(client, _alias(gallery), self._options), *args, **options)
 
         return await asyncio.get_running_loop().run_in_executor(pool, self._connection.call, call)

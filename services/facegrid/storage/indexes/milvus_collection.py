@@ -99,6 +99,30 @@ class MilvusCollection:
             last = page[-1]["key"]
         return keys
 
+    def place(self, name: str) -> str:
+        """Return what names this very collection; empty where it is another than `name`, or not loaded.
+
+        Always empty in Milvus Lite, which numbers no collections.
+        """
+        if not self._client.has_collection(self._alias, timeout=self._timeout_s):
+            return ""
+        found = self._client.describe_collection(self._alias, timeout=self._timeout_s)
+        loaded = self._client.get_load_state(self._alias, timeout=self._timeout_s)["state"].name == "Loaded"
+        if not (loaded and found["collection_name"] == name and found["collection_id"]):
+            return ""
+        return f"{name}/{found['collection_id']}"
+
+    def count(self) -> int:
+        """Return the number of rows, all that was acknowledged included."""
+        (row,) = self._client.query(
+            self._alias,
+            filter="",
+            output_fields=["count(*)"],
+            consistency_level="Strong",
+            timeout=self._timeout_s,
+        )
+        return int(row["count(*)"])
+
     def ping(self) -> None:
         """Do nothing but ask Milvus for an answer."""
         self._client.get_server_version(timeout=self._timeout_s)

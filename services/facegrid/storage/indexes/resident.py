@@ -62,6 +62,19 @@ class ResidentIndex:
             rows = self._galleries[gallery] = _Rows(version, vectors)
         return await _run(self._writer, rows.keys)
 
+    async def resume(
+        self,
+        gallery: str,  # noqa: ARG002  # the port's
+        version: str,  # noqa: ARG002
+        settings: IndexSettings = EXACT_INDEX,  # noqa: ARG002
+    ) -> str:
+        """Say that nothing is left of an earlier process."""
+        return ""
+
+    async def count(self, gallery: str) -> int:
+        """Return the number of rows. Raises IndexLoading where the gallery is not open."""
+        return len(await _run(self._writer, self._rows(gallery).keys))
+
     async def add(self, gallery: str, rows: IndexRows) -> None:
         """Add rows, over those with the same key. Raises IndexLoading where the gallery is not open."""
         held = self._rows(gallery)

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from errno import EIO
 from uuid import uuid4
 
-from facegrid.domain.errors import ConfigurationError
+from facegrid.domain.errors import ConfigurationError, LeaderUnavailable
 from facegrid.storage.objects.forms import Form, read, to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore
 
 _PREFIX = "lease/"
 _DIGITS = 16
-_RENEWALS_A_LIFE = 6
+_RENEWALS_A_LIFE, _LOOKS_A_LIFE = 6, 24
+_LIFE_OF_WRITES = 3
 
 
 class StoreInUse(ConfigurationError):
@@ -45,9 +46,10 @@ class StoreLease:
     Each renewal writes the next generation, `lease/<number>.json`, by conditional write, and who wrote the
     highest one holds the lease. So whoever takes it over makes the former holder's next renewal fail. Others
     take it over when they have seen no renewal for a whole life, by their own clock: clocks need not agree,
-    only run at one speed. From half a life after its last renewal a holder is told not to write, which leaves
-    its writes under way the other half to end. Not covered: a virtual machine stopped between that check and
-    its write, and a server that carries out a write later than it refused or dropped it.
+    only run at one speed, and all servers of a store must give it one life. From a third of a life after its
+    last renewal a holder is told not to write, which leaves a request under way two thirds to end. Not
+    covered: a virtual machine stopped between that check and its write, and a server that carries out a write
+    later than it refused or dropped it.
     """
 
     def __init__(self, store: ObjectStore, place: str, on_lost: Callable[[str], None], life_s: float) -> None:
@@ -58,8 +60,8 @@ class StoreLease:
         self._store, self._on_lost, self._life_s = store, on_lost, life_s
         self._holder = _Holder(uuid4().hex, place, socket.gethostname(), os.getpid())
         self._generation, self._renewed = 0, 0.0
-        self._lost = ""
-        self._closing = threading.Event()
+        self._lost, self._failed = "", EIO
+        self._closing, self._hurry = threading.Event(), threading.Event()
         self._renewing = threading.Thread(target=self._keep, name="lease", daemon=True)
 
     def acquire(self) -> None:
@@ -74,20 +76,48 @@ class StoreLease:
             raise _in_use(self._latest()[1])
         self._renewing.start()
 
+    def succeed(self, heed: Callable[[str], None]) -> bool:
+        """Wait, however long, until the lease is ours; False where it is closed before.
+
+        `heed` is told each holder's address, empty while there is none. Where the store fails, the wait for
+        the holder's end begins anew: it could not renew either.
+        """
+        last: tuple[int, _Holder | None] = (0, None)
+        since, told = _now(), ""
+        while not self._closing.is_set():
+            try:
+                if last != (latest := self._latest()):
+                    last, since = latest, _now()
+                generation, holder = latest
+                ended = holder is None or holder.released or _now() > since + self._life_s
+                address = "" if ended or holder is None else holder.address
+                if address != told:
+                    told = address
+                    heed(address)
+                if ended and self._write(generation + 1, self._holder):
+                    self._renewing.start()
+                    return True
+            except (OSError, ConfigurationError):
+                since = _now()
+            self._closing.wait(self._life_s / _LOOKS_A_LIFE)
+        return False
+
     def announce(self, address: str) -> None:
-        """Say from the next renewal on at which address this process serves."""
+        """Say with a renewal, at once where the lease is ours, at which address others reach this process."""
         self._holder = replace(self._holder, address=address)
+        self._hurry.set()
 
     def check(self) -> None:
-        """Raise StoreInUse where the lease is lost, and OSError where it may be soon."""
+        """Raise LeaderUnavailable where the lease is lost, and OSError where it may be soon."""
         if self._lost:
-            raise StoreInUse(f"the store was taken over by {self._lost}")
-        if _now() > self._renewed + self._life_s / 2:
-            raise OSError(EIO, "the lease could not be renewed")
+            raise LeaderUnavailable("another server has taken over from this one; retry in a moment")
+        if _now() > self._renewed + self._life_s / _LIFE_OF_WRITES:
+            raise OSError(self._failed, "the lease could not be renewed")
 
     def close(self) -> None:
         """Let the next one have the lease at once. Raises OSError where the store fails."""
         self._closing.set()
+        self._hurry.set()
         if self._renewing.is_alive():
             self._renewing.join()
         if not self._lost and self._generation:
@@ -97,7 +127,7 @@ class StoreLease:
         """Return the last generation of a holder that ended. Raises StoreInUse where it renews its lease."""
         deadline = _now() + self._life_s
         while _now() < deadline:
-            self._closing.wait(self._life_s / _RENEWALS_A_LIFE / 4)
+            self._closing.wait(self._life_s / _LOOKS_A_LIFE)
             latest, holder = self._latest()
             if holder and holder.released:
                 return latest
@@ -107,12 +137,17 @@ class StoreLease:
 
     def _keep(self) -> None:
         pause = self._life_s / _RENEWALS_A_LIFE
-        while not self._closing.wait(pause):
+        while True:
+            self._hurry.wait(pause)
+            self._hurry.clear()
+            if self._closing.is_set():
+                break
             try:
                 if self._write(self._generation + 1, self._holder):
                     continue
                 self._lost = str(self._latest()[1])
-            except (OSError, ConfigurationError):
+            except (OSError, ConfigurationError) as error:
+                self._failed = getattr(error, "errno", None) or EIO
                 continue
             self._on_lost(self._lost)
             break

@@ -50,7 +50,7 @@ class S3ObjectStore:
         """
         self._name, self._bucket, self._prefix = str(location), location.bucket, location.prefix
         self._check_owner = check_owner
-        self._http = http_pool(location, connections)
+        self._http = http_pool(location, connections, check_owner)
         self._client = connect(location, self._http)
 
     def close(self) -> None:

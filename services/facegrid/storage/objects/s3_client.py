@@ -2,9 +2,10 @@
 
 import configparser
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from minio import Minio
@@ -59,18 +60,27 @@ class S3Location:
         return f"http{'s' * self.secure}://{self.endpoint}/{self.bucket}/{self.prefix}"
 
 
-def http_pool(location: S3Location, connections: int) -> PoolManager:
+def http_pool(
+    location: S3Location, connections: int, check_owner: Callable[[], None] = lambda: None
+) -> PoolManager:
     """Return at most so many connections, each request tried again in vain for 3 s, or 10 s where it stalls.
 
+    `check_owner` raises before a further try where the store is no longer ours: one try ends within 7 s.
     Raises ConfigurationError where the CA file can't be read.
     """
+
+    class OwnersRetry(Retry):  # urllib3 makes copies of it, by its class
+        def increment(self, *args: Any, **kwargs: Any) -> Self:
+            check_owner()
+            return super().increment(*args, **kwargs)
+
     try:
         trust = ssl.create_default_context(cafile=location.ca_file)
     except (OSError, ssl.SSLError):
         raise ConfigurationError(
             f"FACEGRID_STORE_CA: {location.ca_file} is no readable file of PEM certificates"
         ) from None
-    retries = Retry(
+    retries = OwnersRetry(
         total=4,
         read=1,
         backoff_factor=0.2,

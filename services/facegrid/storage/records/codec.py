@@ -9,7 +9,7 @@ import numpy as np
 
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.faces import Box, DetectedFace, Floats, QualityMeasure
-from facegrid.domain.galleries import Encounter, Gallery, Sample
+from facegrid.domain.galleries import Encounter, Gallery, Sample, Watermark
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings, SearchMethod
 from facegrid.domain.labels import NO_LABELS, Labels, Status
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
@@ -57,6 +57,11 @@ def parse_gallery(form: Form) -> Gallery:
         attributes=tuple(Attribute(name) for name in form.get("attributes", ())),
         index=_parse_index(form["index"]) if "index" in form else EXACT_INDEX,
     )
+
+
+def parse_watermark(form: Form) -> Watermark:
+    """Return how far an index had come."""
+    return Watermark(form["place"], form["revision"], form["subjects"], form["complete"])
 
 
 def _parse_index(form: Form) -> IndexSettings:

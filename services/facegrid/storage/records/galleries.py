@@ -3,15 +3,15 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import GalleryExists, GalleryNotFound, RequestIdReused
-from facegrid.domain.galleries import Gallery
+from facegrid.domain.galleries import Gallery, Watermark
 from facegrid.storage.objects.forms import Form, read, to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore
 from facegrid.storage.records.claims import Claims
-from facegrid.storage.records.codec import gallery_form, parse_gallery
+from facegrid.storage.records.codec import gallery_form, parse_gallery, parse_watermark
 from facegrid.storage.records.layout import (
     CLAIMS,
     GALLERIES,
@@ -21,6 +21,7 @@ from facegrid.storage.records.layout import (
     gallery_prefix,
     gallery_settings_key,
     name_key,
+    watermark_key,
 )
 
 _DELETION = "DeleteGallery"
@@ -56,7 +57,9 @@ class StoredGalleries:
                     field="context.request_id",
                 )
             claim = claim or self._claims.make(key, call, gallery.gallery_id)
-            return self._finish(replace(gallery, gallery_id=claim.made) if claim else gallery, call)
+            gallery = replace(gallery, gallery_id=claim.made) if claim else gallery
+            self._known[gallery.name] = self._finish(gallery, call)
+            return self._known[gallery.name]
 
     def _finish(self, gallery: Gallery, call: Call) -> Gallery:
         form = {
@@ -73,7 +76,7 @@ class StoredGalleries:
         return read(self._store, settings, parse_gallery)
 
     def known(self, name: str) -> Gallery | None:
-        """Return a gallery that was read before, so that a search waits for no store."""
+        """Return a gallery that was read or made before, so that a search waits for no store."""
         return self._known.get(name)
 
     def get(self, name: str) -> Gallery:
@@ -135,6 +138,17 @@ class StoredGalleries:
         """Return the ids that no name leads to."""
         named = {read(self._store, key, _parse_id) for key in self._store.keys(NAMES)}
         return [gallery_id for gallery_id in self._ids() if gallery_id not in named]
+
+    def watermark(self, gallery_id: str) -> Watermark | None:
+        """Return how far a gallery's index had come."""
+        try:
+            return read(self._store, watermark_key(gallery_id), parse_watermark)
+        except ObjectMissing:
+            return None
+
+    def set_watermark(self, gallery_id: str, watermark: Watermark) -> None:
+        """Write down how far a gallery's index has come."""
+        self._store.put(watermark_key(gallery_id), to_json(asdict(watermark)))
 
     def erase(self, gallery_id: str) -> None:
         """Remove every object under an id."""

@@ -30,6 +30,11 @@ def gallery_settings_key(gallery_id: str) -> str:
     return f"{gallery_prefix(gallery_id)}gallery.json"
 
 
+def watermark_key(gallery_id: str) -> str:
+    """Return the key of the object that says how far a gallery's index has come."""
+    return f"{gallery_prefix(gallery_id)}index.json"
+
+
 def gallery_claim_key(method: str, request_id: str) -> str:
     """Return the key of the claim of a call that makes or deletes a gallery."""
     digest = hashlib.sha256(f"{method}|{request_id}".encode()).hexdigest()

@@ -1,18 +1,14 @@
 """The records of galleries and subjects: the ports' face of an object store, which blocks, in threads."""
 
-import asyncio
-import errno
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import StorageFull, StoreUnavailable
-from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, index_rows
+from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, Watermark, index_rows
 from facegrid.identity.ports import Claim, Hold
 from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.folders import SubjectFolder
@@ -21,13 +17,13 @@ from facegrid.storage.records.layout import NAMES
 from facegrid.storage.records.reading import live_rows
 from facegrid.storage.records.reserve import Reserve
 from facegrid.storage.records.subjects import StoredSubjects
+from facegrid.storage.records.threads import StoreThreads
 
 if TYPE_CHECKING:
     from facegrid.storage.records.bulk import Columns
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _BATCH, _SUBJECTS_A_CALL = 500, 25
 
 
@@ -40,13 +36,14 @@ class StoredRecords:
     def __init__(self, store: ObjectStore, workers: int) -> None:
         """Take the store and the number of threads that may wait for it."""
         self._store, self._galleries, self._reserve = store, StoredGalleries(store), Reserve(store)
-        self._pool = ThreadPoolExecutor(workers, "records")
+        self._threads = StoreThreads(workers)
+        self._run, self._all, self._take = self._threads.run, self._threads.all, self._threads.take
         self._opening = threading.Lock()
         self._subjects: dict[str, StoredSubjects] = {}
 
     def close(self) -> None:
         """Wait for what is under way and end the threads."""
-        self._pool.shutdown()
+        self._threads.close()
 
     async def check(self) -> None:
         """Ask the store for a key. Raises StoreUnavailable where it does not answer."""
@@ -87,6 +84,14 @@ class StoredRecords:
         self._subjects.pop(gallery_id, None)
         await self._run(self._galleries.erase, gallery_id)
 
+    async def watermark(self, gallery_id: str) -> Watermark | None:
+        """Return how far a gallery's index had come."""
+        return await self._run(self._galleries.watermark, gallery_id)
+
+    async def set_watermark(self, gallery_id: str, watermark: Watermark) -> None:
+        """Write down how far a gallery's index has come."""
+        await self._run(self._galleries.set_watermark, gallery_id, watermark)
+
     async def find_claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
         """Say what an earlier call with this request id left. Raises RequestIdReused."""
         subjects = await self._of(gallery)
@@ -122,6 +127,12 @@ class StoredRecords:
     async def subjects(self, gallery: Gallery, after: str, limit: int) -> tuple[list[Subject], str]:
         """Return a page of subjects in the order of the hashes of their ids; the cursor is such a hash."""
         subjects = await self._of(gallery)
+        view = None
+        while view is not (view := await self._run(subjects.refresh)):  # again where rows went by meanwhile
+            page = await self._page(subjects, after, limit)
+        return page
+
+    async def _page(self, subjects: StoredSubjects, after: str, limit: int) -> tuple[list[Subject], str]:
         folders = subjects.folders(after)
         found: list[tuple[Subject, SubjectFolder]] = []
         while len(found) <= limit and (chunk := await self._take(folders, limit + 1 - len(found))):
@@ -135,7 +146,7 @@ class StoredRecords:
     async def tombstone(self, gallery: Gallery, call: Call) -> Tombstone | None:
         """Return the tombstone that an earlier try of this call wrote. Raises RequestIdReused."""
         subjects = await self._of(gallery)
-        return await self._run(subjects.tombstone, call)
+        return await self._run(subjects.tombstones.find, call)
 
     async def bury(self, gallery: Gallery, tombstone: Tombstone, call: Call) -> None:
         """Write a tombstone: from here on its encounters are gone."""
@@ -205,6 +216,11 @@ class StoredRecords:
             yield batch
         await self._run(subjects.settle, claims)
 
+    async def replaced(self, gallery: Gallery) -> list[str]:
+        """Return the encounters that tombstones and loaded objects took away, as far as not compacted."""
+        subjects = await self._of(gallery)
+        return sorted(subjects.segments.erased | subjects.replaced)
+
     async def last_revision(self, gallery: Gallery) -> int:
         """Return the highest revision of a tombstone; 0 where there is none."""
         return (await self._of(gallery)).last_revision
@@ -252,16 +268,11 @@ class StoredRecords:
     def _open(self, gallery: Gallery) -> StoredSubjects:
         with self._opening:
             if gallery.gallery_id not in self._subjects:
-                self._subjects[gallery.gallery_id] = StoredSubjects(self._store, gallery)
+                self._subjects[gallery.gallery_id] = self._opened(gallery)
             return self._subjects[gallery.gallery_id]
 
-    async def _take(self, found: Iterator[T], count: int) -> list[T]:
-        return await self._run(lambda: list(islice(found, count)))
-
-    async def _all(self, calls: Sequence[Callable[[], T]]) -> list[T]:
-        """Run calls at once; wait for each of them, so that none goes on after an error is raised."""
-        results = await asyncio.gather(*(self._run(call) for call in calls), return_exceptions=True)
-        return [_value(result) for result in results]
+    def _opened(self, gallery: Gallery) -> StoredSubjects:
+        return StoredSubjects(self._store, gallery)
 
     async def _in_any_room(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Delete, in the room that is kept for it where the store has no other."""
@@ -270,16 +281,6 @@ class StoredRecords:
         except StorageFull:
             await self._run(self._reserve.spend)
             return await self._run(call, *args, **kwargs)
-
-    async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._pool, partial(call, *args, **kwargs)
-            )
-        except OSError as error:
-            if error.errno in _FULL:
-                raise StorageFull("the object store is full; its operator must make room") from error
-            raise StoreUnavailable("the object store does not answer; retry later") from error
 
 
 def _hides(subjects: StoredSubjects, before: datetime) -> bool:
@@ -290,9 +291,3 @@ def _hides(subjects: StoredSubjects, before: datetime) -> bool:
 
 def _slices(found: Sequence[T], length: int) -> list[Sequence[T]]:
     return [found[start : start + length] for start in range(0, len(found), length)]
-
-
-def _value(result: T | BaseException) -> T:
-    if isinstance(result, BaseException):
-        raise result
-    return result

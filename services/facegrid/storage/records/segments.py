@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import merge
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,12 +37,20 @@ class Segments:
     """
 
     def __init__(self, store: ObjectStore, prefix: str, version: str, dimension: int) -> None:
-        """Open what the newest manifest names, and remove what older ones did."""
+        """Open what the newest manifest names."""
         self._store, self._version, self._dimension = store, version, dimension
         self.manifests = Manifests(store, prefix)
         self.view = View(Manifest())
         self.writing, self._swapping = threading.Lock(), threading.Lock()
         self.erased: set[str] = set()
+        self.reload()
+
+    def own(self) -> None:
+        """Keep what a former owner publishes late from counting, and remove what counts no more."""
+        while (newest := self.view.manifest).number:
+            if self.manifests.publish(replace(newest, number=newest.number + 1)):
+                break
+            self.reload()
         self.reload()
         self.manifests.sweep(self.view.manifest)
 
@@ -168,6 +176,7 @@ class Segments:
             try:
                 return read(view)
             except ObjectMissing as missing:
+                self.reload()
                 if view is self.view:
                     raise _missing(missing) from None
 

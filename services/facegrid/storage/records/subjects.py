@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from heapq import merge
@@ -25,7 +26,7 @@ from facegrid.storage.records.codec import (
 from facegrid.storage.records.enrolments import EnrolmentClaims
 from facegrid.storage.records.folders import SubjectFolder, subject_folder
 from facegrid.storage.records.layout import PAST_ALL, GalleryLayout, encounter_prefix, mark_key
-from facegrid.storage.records.segments import Segments
+from facegrid.storage.records.segments import Segments, View
 from facegrid.storage.records.tombstones import Tombstones
 
 
@@ -39,11 +40,11 @@ class StoredSubjects:
     `loose` counts what a compaction would take up; `folding` are encounters that one is about to make rows,
     or was when its manifest failed, which may yet come; `compacting` is held by one, which only a gallery
     that is `loaded` is due for; `hidden_since` is the time of the first deletion that may have rows left in
-    segments; `unsettled` are encounters whose removal may not be complete.
+    segments; `unsettled` are encounters whose removal may not be complete; `replaced`, what objects replaced.
     """
 
     def __init__(self, store: ObjectStore, gallery: Gallery) -> None:
-        """Open the gallery's segments and read its tombstones."""
+        """Open the gallery's segments and read its tombstones, as the gallery's only writer."""
         self._store = store
         self.gallery, self.layout = gallery, GalleryLayout(gallery)
         self.segments = Segments(store, self.layout.segments, gallery.template_version, gallery.dimension)
@@ -51,12 +52,19 @@ class StoredSubjects:
         self.loaded, self.loose = False, 0
         self.hidden_since: datetime | None = None
         self.compacting = asyncio.Lock()
-        self.folding: set[str] = set()
-        self.unsettled: set[str] = set()
+        self.folding, self.unsettled, self.replaced = set[str](), set[str](), set[str]()
         self.claims = EnrolmentClaims(store, self.layout, self.segments)
         self.tombstones = Tombstones(store, self.layout, self.segments)
+        self._open()
+
+    def _open(self) -> None:
+        self.segments.own()
         for _, tombstone in self.tombstones.stored():
             self._count(tombstone)
+
+    def refresh(self) -> View:
+        """Bring what is held in memory to the present, for the only writer has nothing to look up."""
+        return self.segments.view
 
     def sample_writes(
         self, encounter: Encounter, photographs: Sequence[bytes | None]
@@ -91,9 +99,7 @@ class StoredSubjects:
     def folders(self, after: str = "") -> Iterator[SubjectFolder]:
         """Yield the subjects' folders, those of rows alone included, lazily, in the order of their hashes."""
         by_sid = attrgetter("sid")
-        rows = (
-            subject_folder(f"{self.layout.subjects}{sid}/", iter(())) for sid in self.segments.sids(after)
-        )
+        rows = (subject_folder(f"{self.layout.subjects}{sid}/", ()) for sid in self.segments.sids(after))
         for _, same in groupby(merge(self.stored_folders(after), rows, key=by_sid), by_sid):
             yield next(same)
 
@@ -106,8 +112,13 @@ class StoredSubjects:
 
     def folder(self, subject_id: str) -> SubjectFolder:
         """Return a subject's folder, which may be empty."""
-        prefix = self.layout.subject(subject_id)
-        return subject_folder(prefix, self._store.keys(prefix))
+        return self.folder_at(self.layout.subject(subject_id))
+
+    def folder_at(self, prefix: str) -> SubjectFolder:
+        """Return the folder of a prefix; what it lacks because it became a row or went is known after it."""
+        folder = subject_folder(prefix, self._store.keys(prefix))
+        self.refresh()
+        return folder
 
     def describe(self, folder: SubjectFolder, *, with_encounters: bool) -> Subject | None:
         """Return a subject; None where no encounter of it is active.
@@ -119,7 +130,7 @@ class StoredSubjects:
             try:
                 return self._describe(folder, with_encounters=with_encounters)
             except ObjectMissing:
-                folder = subject_folder(folder.prefix, self._store.keys(folder.prefix))
+                folder = self.folder_at(folder.prefix)
 
     def _describe(self, folder: SubjectFolder, *, with_encounters: bool) -> Subject | None:
         head = self._head(folder)  # before the marks, since it goes after them
@@ -140,12 +151,10 @@ class StoredSubjects:
         )
 
     def _head(self, folder: SubjectFolder) -> tuple[str, datetime] | None:
-        try:
-            return (
-                read(self._store, f"{folder.prefix}subject.json", parse_subject) if folder.committed else None
-            )
-        except ObjectMissing:
-            return None
+        with suppress(ObjectMissing):
+            if folder.committed:
+                return read(self._store, f"{folder.prefix}subject.json", parse_subject)
+        return None
 
     def touched(self, claims: Mapping[str, Form]) -> Iterator[SubjectFolder]:
         """Yield the folders of all subjects with records of their own or something left to remove.
@@ -180,6 +189,7 @@ class StoredSubjects:
         """Finish what a crash left half done in some folders and return the active encounters in them."""
         loaded = [one for folder in folders for one in self.fill(folder, self.tidy(folder))]
         self.loose += len(loaded)
+        self.replaced.update(old for one in loaded for old in one.replaces)
         return loaded
 
     def tidy(self, folder: SubjectFolder, doomed: Collection[str] = ()) -> list[Encounter]:
@@ -222,14 +232,10 @@ class StoredSubjects:
                 self.tombstones.write_for_row(encounter_id)
                 self._count(Tombstone((encounter_id,), 0))
 
-    def tombstone(self, call: Call) -> Tombstone | None:
-        """Return the tombstone of an earlier try of this call. Raises RequestIdReused."""
-        return self.tombstones.find(call)
-
     def bury(self, tombstone: Tombstone, call: Call) -> None:
         """Write a tombstone. Raises RequestIdReused."""
         if not self.tombstones.write(tombstone, call):
-            tombstone = self.tombstone(call) or tombstone
+            tombstone = self.tombstones.find(call) or tombstone
         self._count(tombstone)
 
     def _count(self, tombstone: Tombstone) -> None:
@@ -273,6 +279,7 @@ class StoredSubjects:
         try:
             return with_vectors(encounter, [self._vector(key) for key in keys])
         except ObjectMissing as missing:
+            self.refresh()
             if encounter.encounter_id in self.segments:
                 raise  # it became a row meanwhile
             self._read_mark(folder, encounter.encounter_id)  # raises where the encounter was erased meanwhile

@@ -52,9 +52,17 @@ class Tombstones:
 
     def stored(self) -> Iterator[tuple[str, Tombstone]]:
         """Yield the names of the tombstones that are objects, and what they say."""
+        for name in self.names():
+            yield name, self.read(name)
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of the tombstones that are objects."""
         for key in self._store.keys(self._layout.tombstones):
-            name = key.removeprefix(self._layout.tombstones).removesuffix(".json")
-            yield name, read(self._store, key, _parse)[1]
+            yield key.removeprefix(self._layout.tombstones).removesuffix(".json")
+
+    def read(self, name: str) -> Tombstone:
+        """Return a tombstone that is an object. Raises ObjectMissing."""
+        return read(self._store, self.key(name), _parse)[1]
 
     def count(self) -> int:
         """Return the number of the tombstones that are objects."""
