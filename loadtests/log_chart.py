@@ -37,7 +37,7 @@ def draw_chart(
         pen.line(placed, colour, width=3)
         for x, y in placed:
             pen.ellipse([x - 4, y - 4, x + 4, y + 4], colour)
-        pen.text((_LEFT + 16, _TOP + 10 + 22 * number), name, colour, font)
+        pen.text((_WIDTH - _RIGHT - 16, _HEIGHT - _BOTTOM - 12 - 22 * number), name, colour, font, "rs")
     for x, y in [(width.at(x), height.at(y)) for x, y in marked]:
         pen.ellipse([x - 10, y - 10, x + 10, y + 10], outline="#d62728", width=3)
     image.save(path)

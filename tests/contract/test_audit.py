@@ -31,7 +31,7 @@ async def house(tmp_path: Path, milvus_uri: str) -> AsyncIterator[House]:
         await built.projection.fill(await built.galleries.get(name))
     yield built
     for name in ("e", "g"):
-        await built.galleries.delete(call("DeleteGallery"), name)
+        await built.galleries.delete(call("DeleteGallery", timeout_s=60), name)
     built.close()
 
 
