@@ -1,13 +1,13 @@
 """A server in its own process with an approximate gallery in Milvus, which can be tuned and audited."""
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-
-import numpy as np
 
 from facegrid.client import Client
 from facegrid.domain.calls import Call
@@ -18,10 +18,9 @@ from facegrid.serving.local import LocalRuntime
 from facegrid.serving.stores import open_store
 from facegrid.serving.wiring import Application, build_application, build_engine
 from facegrid.settings import Settings
-from facegrid.storage.objects.files import FolderLock, LocalObjectStore
-from facegrid.storage.records.bulk import Columns
-from facegrid.storage.records.records import StoredRecords
+from facegrid.storage.objects.files import FolderLock
 from facegrid.v1 import types_pb2 as pb
+from facegrid.v1.bulk_service_pb2 import ImportTemplatesRequest
 from gallery_server import DIMENSION, GALLERY, PACK, build_wide_pack
 from templates import CHUNK, TemplateSource
 
@@ -50,23 +49,20 @@ def serve(folder: Path, milvus: str, templates: int, pipe: Connection) -> None:
     runtime = LocalRuntime(settings)
     with Client(runtime.start()) as client:
         index = pb.IndexSettings(method=pb.SEARCH_METHOD_APPROXIMATE, nprobe=1)
-        client.create_gallery(GALLERY, index=index, identify_threshold=THRESHOLD)
+        made = client.create_gallery(GALLERY, index=index, identify_threshold=THRESHOLD)
+        batches = partial(_batches, templates)
+        deque(client.bulk.import_templates(GALLERY, made.template_version, batches), maxlen=0)
     runtime.stop()
-    asyncio.run(_import(settings, templates))
     asyncio.run(_serve(settings, f"unix:{folder}/socket", pipe))
 
 
-async def _import(settings: Settings, templates: int) -> None:
-    with closing(StoredRecords(LocalObjectStore(settings.data / "objects"), workers=1)) as records:
-        gallery = await records.gallery(GALLERY)
-        await records.import_templates(gallery, Call("Import", "import"), 1, _columns(templates))
-
-
-def _columns(templates: int) -> Iterator[Columns]:
+def _batches(templates: int) -> Iterator[ImportTemplatesRequest]:
     source = TemplateSource(DIMENSION, per_subject=1)
     for first in range(0, templates, CHUNK):
-        vectors = source.chunk(first // CHUNK)
-        yield Columns([str(first + number) for number in range(CHUNK)], vectors, np.ones(CHUNK, np.float32))
+        names = [str(first + number) for number in range(CHUNK)]
+        vectors = source.chunk(first // CHUNK).astype("<f4")
+        yield ImportTemplatesRequest(subject_ids=names, vectors=vectors.tobytes())
+    yield ImportTemplatesRequest(total=templates)
 
 
 async def _serve(settings: Settings, address: str, pipe: Connection) -> None:

@@ -4,6 +4,7 @@ Run `python loadtests/segments.py [--templates N] [--dimension D]`; reads take t
 """
 
 import argparse
+import asyncio
 import statistics
 import tempfile
 import time
@@ -16,13 +17,15 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from facegrid.domain.calls import Call
+from facegrid.domain.columns import TemplateColumns
 from facegrid.domain.galleries import Gallery
+from facegrid.domain.labels import NO_LABELS
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
 from facegrid.storage.objects.files import LocalObjectStore
-from facegrid.storage.records.bulk import Columns, write_columns
+from facegrid.storage.records.records import StoredRecords
 from facegrid.storage.records.subjects import StoredSubjects
 
-_BATCH, _ROUNDS, _SUBJECTS, _PAGE = 32_768, 3, 200, 1000
+_BATCH, _ROUNDS, _SUBJECTS, _PAGE = 512, 3, 200, 1000
 _BARE = {"columns": ["id", "subject_id", "revision", "vectors"], "use_threads": False}
 
 
@@ -34,8 +37,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         store, gallery = LocalObjectStore(Path(folder)), make_gallery(options.dimension)
-        subjects, rows = StoredSubjects(store, gallery), batches(options.templates, options.dimension)
-        wrote = timed(lambda: write_columns(subjects, Call("Import", "bench"), 1, rows))
+        rows = batches(options.templates, options.dimension)
+        wrote = timed(lambda: asyncio.run(write(store, gallery, rows)))
         files = list(Path(folder).rglob("*.parquet"))
         report("write, templates/s", options.templates / wrote)
         report("disk, bytes a template", sum(file.stat().st_size for file in files) / options.templates)
@@ -65,14 +68,25 @@ def measure(store: LocalObjectStore, gallery: Gallery, files: list[Path], templa
     report(f"page of {_PAGE} subjects, ms", 1000 * paged)
 
 
-def batches(templates: int, dimension: int) -> Iterator[Columns]:
+async def write(store: LocalObjectStore, gallery: Gallery, batches: Iterator[TemplateColumns]) -> None:
+    """Import templates."""
+    records, call = StoredRecords(store, workers=2), Call("ImportTemplates", "bench")
+    incoming = await records.begin_import(gallery, call, 1)
+    for batch in batches:
+        await incoming.add(batch)
+    await incoming.publish(call)
+    records.close()
+
+
+def batches(templates: int, dimension: int) -> Iterator[TemplateColumns]:
     """Yield random templates, one a subject."""
     random = np.random.default_rng(0)
     for start in range(0, templates, _BATCH):
         numbers = range(start, min(start + _BATCH, templates))
         vectors = random.standard_normal((len(numbers), dimension), dtype=np.float32)
         norms = np.linalg.norm(vectors, axis=1)
-        yield Columns([f"person-{number}" for number in numbers], vectors / norms[:, None], norms)
+        subjects, once = [f"person-{number}" for number in numbers], np.ones(len(numbers), np.int64)
+        yield TemplateColumns(subjects, [NO_LABELS] * len(subjects), once, vectors / norms[:, None], norms)
 
 
 def make_gallery(dimension: int) -> Gallery:

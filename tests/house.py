@@ -10,19 +10,28 @@ from pathlib import Path
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.calls import Call
 from facegrid.domain.faces import FaceSelection
+from facegrid.domain.filters import Filter
 from facegrid.domain.galleries import Encounter
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
+from facegrid.domain.labels import NO_LABELS, Labels
+from facegrid.domain.templates import SentTemplate
 from facegrid.identity.analyze import Analyze
 from facegrid.identity.audit import AuditGallery
 from facegrid.identity.enroll import Enroll, EnrollMode
 from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identification, Identify
+from facegrid.identity.migrate import Migrate
+from facegrid.identity.migrations import Migrations
 from facegrid.identity.ports import Index
 from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
+from facegrid.identity.searching import EVERYWHERE, Scope
+from facegrid.identity.shadow import Shadow
 from facegrid.identity.subjects import Subjects
 from facegrid.identity.tune import TuneGallery
+from facegrid.identity.twins import Twins
+from facegrid.identity.update import Update
 from facegrid.identity.verify import Verify
 from facegrid.identity.watching import WatchSearches
 from facegrid.identity.writes import Writes
@@ -31,6 +40,7 @@ from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.objects.files import LocalObjectStore
 from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.records import StoredRecords
+from facegrid.storage.records.twins import StoredTwins
 from fakes import FakeVision
 
 _numbers = itertools.count()
@@ -52,6 +62,7 @@ class House:
     projection: Projection
     galleries: Galleries
     subjects: Subjects
+    update: Update
     enroll: Enroll
     verify: Verify
     identify: Identify
@@ -61,6 +72,9 @@ class House:
     watch: WatchSearches
     threads: Executor
     metrics: Metrics
+    twins: Twins
+    migrate: Migrate
+    migrations: Migrations
 
     async def make_gallery(
         self,
@@ -83,28 +97,37 @@ class House:
         )
 
     async def add(
-        self, subject: str, *photographs: bytes, mode: EnrollMode = EnrollMode.ADD, request_id: str = ""
+        self,
+        subject: str,
+        *photographs: bytes | SentTemplate,
+        mode: EnrollMode = EnrollMode.ADD,
+        request_id: str = "",
+        gallery: str = "g",
+        labels: Labels = NO_LABELS,
     ) -> Encounter:
         """Enrol photographs as one encounter; the photographs are the payload."""
         enrolled = await self.enroll(
             call("Enroll", request_id, repr((subject, photographs, mode))),
-            "g",
+            gallery,
             subject_id=subject,
             mode=mode,
             samples=photographs,
             selection=FaceSelection.EXACTLY_ONE,
+            labels=labels,
         )
         return enrolled.encounter
 
     async def search(
         self,
-        *photographs: bytes,
+        *photographs: bytes | SentTemplate,
         top: int = 10,
         selection: FaceSelection = FaceSelection.EXACTLY_ONE,
         below: bool = False,
         min_revision: str = "",
         timeout_s: float = 5,
         gallery: str = "g",
+        probe_subject_id: str = "",
+        scope: Scope = EVERYWHERE,
     ) -> Identification:
         """Identify."""
         return await self.identify(
@@ -115,11 +138,14 @@ class House:
             top=top,
             include_below_threshold=below,
             min_revision=min_revision,
+            probe_subject_id=probe_subject_id,
+            scope=scope,
         )
 
-    async def found(self, photograph: bytes) -> list[str]:
+    async def found(self, photograph: bytes, wanted: Filter | None = None) -> list[str]:
         """Return the subjects that a photograph of one face finds."""
-        return [hit.subject_id for hit in (await self.search(photograph)).results[0].candidates]
+        found = await self.search(photograph, scope=Scope(filter=wanted))
+        return [hit.subject_id for hit in found.results[0].candidates]
 
     def close(self) -> None:
         """Stop the threads."""
@@ -132,11 +158,14 @@ def build_house(
     folder: Path, vision: FakeVision, store: ObjectStore | None = None, index: Index | None = None
 ) -> House:
     """Compose the use cases as the serving layer does; the server allows age and gender presentation."""
-    records = StoredRecords(store or LocalObjectStore(folder), workers=4)
-    index = index or ResidentIndex(workers=2)
+    store = store or LocalObjectStore(folder)
+    records, index = StoredRecords(store, workers=4), index or ResidentIndex(workers=2)
     extract = Extract(vision, vision, vision, "fake", smallest_face_px=20)
     projection, writes = Projection(records, index), Writes(64)
-    galleries = Galleries(records, projection, extract, writes)
+    galleries, twin_records = Galleries(records, projection, extract, writes), StoredTwins(store, records)
+    twins = Twins(galleries, extract, records, twin_records, projection)
+    shadow = Shadow(galleries, extract, records, projection)
+    migrate = Migrate(galleries, records, twin_records, projection, writes=writes, twins=twins)
     threads = ThreadPoolExecutor(1)
     trials = Trials(records, projection, threads)
     watch = WatchSearches(projection, trials, share=1)
@@ -149,14 +178,18 @@ def build_house(
         index,
         projection,
         galleries,
-        Subjects(galleries, records, projection, writes),
-        Enroll(galleries, extract, records, projection, writes),
-        Verify(galleries, extract, records, projection),
-        Identify(galleries, extract, projection, watch),
+        Subjects(galleries, records, projection, writes, twins),
+        Update(galleries, records, projection, writes, twins),
+        Enroll(galleries, extract, records, projection, writes, twins=twins),
+        Verify(galleries, extract, records, projection, shadow),
+        Identify(galleries, extract, records, projection, shadow, watch=watch),
         Analyze(galleries, extract, vision, [Attribute.AGE, Attribute.GENDER_PRESENTATION]),
         AuditGallery(galleries, projection, trials),
         TuneGallery(galleries, projection, trials),
         watch,
         threads,
         metrics,
+        twins,
+        migrate,
+        Migrations(galleries, extract, twin_records, projection, migrate=migrate, shadow=shadow),
     )

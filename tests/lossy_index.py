@@ -3,6 +3,7 @@
 from zlib import crc32
 
 from facegrid.domain.faces import Floats
+from facegrid.domain.filters import UNRESTRICTED, Restriction
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.domain.matching import Hit
 from facegrid.storage.indexes.resident import ResidentIndex
@@ -16,9 +17,15 @@ class LossyIndex(ResidentIndex):
     approximates = True
 
     async def search(
-        self, gallery: str, probes: Floats, limit: int, settings: IndexSettings = EXACT_INDEX
+        self,
+        gallery: str,
+        probes: Floats,
+        limit: int,
+        settings: IndexSettings = EXACT_INDEX,
+        *,
+        restriction: Restriction = UNRESTRICTED,
     ) -> list[list[Hit]]:
         """Return the best rows of the lists that are read."""
-        found = await super().search(gallery, probes, limit)
+        found = await super().search(gallery, probes, limit, restriction=restriction)
         lists = settings.nprobe or LISTS
         return [[hit for hit in hits if crc32(hit.encounter_id.encode()) % LISTS < lists] for hits in found]

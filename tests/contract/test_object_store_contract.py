@@ -61,6 +61,29 @@ def test_of_many_conditional_writers_exactly_one_wins(store: ObjectStore) -> Non
     assert store.get("a/one") == bytes([won.index(True)]) * 5000
 
 
+def test_a_copy_is_an_object_of_its_own(store: ObjectStore) -> None:
+    """`copy` replaces what was there, and neither key's fate is the other's."""
+    store.put("a/one", b"1")
+    store.put("b/c/two", b"2")
+    for _ in range(2):
+        store.copy("a/one", "b/c/two")
+    store.put("a/one", b"3")
+    assert store.get("b/c/two") == b"1"
+    store.copy("b/c/two", "a/one")
+    store.delete("b/c/two")
+    assert store.get("a/one") == b"1"
+    assert list(store.keys("")) == ["a/one"]
+
+
+@pytest.mark.parametrize("key", ["none", "a/none", "a", "a/one/below"])
+def test_a_missing_object_is_not_copied(store: ObjectStore, key: str) -> None:
+    """`copy` raises ObjectMissing for what is no object, and leaves the target alone."""
+    store.put("a/one", b"1")
+    with pytest.raises(ObjectMissing, match=key):
+        store.copy(key, "a/one")
+    assert store.get("a/one") == b"1"
+
+
 def test_a_deleted_object_is_gone_and_may_be_deleted_again(store: ObjectStore) -> None:
     """`delete` ignores what is not there."""
     store.put("a/b/one", b"1")

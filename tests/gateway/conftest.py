@@ -7,11 +7,15 @@ import grpc
 import pytest
 
 from api import CALL_LIMIT, MESSAGE_LIMIT, Api
+from facegrid.gateway.bulk_servicer import BulkServicer
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.maintenance_servicer import MaintenanceServicer
+from facegrid.gateway.migration_servicer import MigrationServicer
 from facegrid.gateway.server import GatewayServer, Servicers
+from facegrid.identity.bulk_export import ExportTemplates
+from facegrid.identity.bulk_import import ImportTemplates
 from facegrid.identity.compare import Compare
 from facegrid.v1.face_service_pb2_grpc import FaceServiceStub
 from facegrid.v1.gallery_service_pb2 import CreateGalleryRequest
@@ -26,9 +30,14 @@ def servicers_of(house: House) -> Servicers:
     """Return what answers calls with the use cases."""
     return Servicers(
         FaceServicer(house.extract, Compare(house.extract), house.analyze),
-        GalleryServicer(house.galleries, house.subjects),
+        GalleryServicer(house.galleries, house.subjects, house.update),
         IdentityServicer(house.enroll, house.verify, house.identify, house.metrics),
         MaintenanceServicer(house.audit, house.tune),
+        MigrationServicer(house.migrations),
+        BulkServicer(
+            ImportTemplates(house.galleries, house.records, house.projection),
+            ExportTemplates(house.galleries, house.records),
+        ),
     )
 
 

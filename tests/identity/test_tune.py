@@ -81,7 +81,7 @@ async def test_a_bound_that_the_greatest_effort_breaks_is_said(lossy: House) -> 
 async def test_subjects_with_several_templates_count_where_there_are_no_others(lossy: House) -> None:
     """The bound is on those with one template; a gallery without such is held to it all the same."""
     await enrol_people(lossy, one=0, several=30)
-    tuning = await tune(lossy, Goal(0.5, 0))
+    tuning = await tune(lossy, Goal(0.5, 0), sample=200)
     assert tuning.verdict is Verdict.FOUND
     assert tuning.effort < LISTS
 

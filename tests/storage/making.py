@@ -1,14 +1,17 @@
 """Values and stores that the tests of storage share."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import numpy as np
 
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.calls import Call
+from facegrid.domain.columns import TemplateColumns
 from facegrid.domain.faces import Box, DetectedFace, QualityMeasure
 from facegrid.domain.galleries import Encounter, Gallery, Sample
+from facegrid.domain.labels import NO_LABELS
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
 from facegrid.domain.quality import QualityRule
 from facegrid.domain.templates import Template
@@ -49,6 +52,11 @@ class DyingStore:
         """Write to the store where the key is free."""
         self._write()
         return self._store.put_if_absent(key, data)
+
+    def copy(self, key: str, target: str) -> None:
+        """Copy within the store."""
+        self._write()
+        self._store.copy(key, target)
 
     def delete(self, key: str) -> None:
         """Remove from the store."""
@@ -98,6 +106,10 @@ class MemoryStore:
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write an object unless one is there."""
         return self.objects.setdefault(key, data) is data
+
+    def copy(self, key: str, target: str) -> None:
+        """Copy an object."""
+        self.put(target, self.get(key))
 
     def delete(self, key: str) -> None:
         """Remove an object."""
@@ -183,3 +195,39 @@ async def compact(records: StoredRecords, gallery: Gallery) -> None:
 async def load(records: StoredRecords, gallery: Gallery) -> list[Encounter]:
     """Read all encounters."""
     return [one async for batch in records.encounters(gallery) for one in batch]
+
+
+def make_columns(*sizes: int) -> Iterator[TemplateColumns]:
+    """Yield batches of encounters, each a subject's of its own."""
+    numbers = count()
+    for size in sizes:
+        seeds = [next(numbers) for _ in range(size)]
+        yield TemplateColumns(
+            [f"person-{seed}" for seed in seeds],
+            [NO_LABELS] * size,
+            np.ones(size, np.int64),
+            np.stack([make_template(seed).vector for seed in seeds]),
+            np.full(size, 21.5, np.float32),
+        )
+
+
+async def import_columns(
+    store: ObjectStore, batches: Iterable[TemplateColumns], request_id: str = "i1", revision: int = 7
+) -> int:
+    """Import batches and return the revision that shows them."""
+    records = StoredRecords(store, workers=2)
+    try:
+        return await import_into(records, batches, request_id, revision)
+    finally:
+        records.close()
+
+
+async def import_into(
+    records: StoredRecords, batches: Iterable[TemplateColumns], request_id: str = "i1", revision: int = 7
+) -> int:
+    """Import batches and return the revision that shows them."""
+    call = make_call("ImportTemplates", request_id)
+    incoming = await records.begin_import(make_gallery(), call, revision)
+    for batch in batches:
+        await incoming.add(batch)
+    return await incoming.publish(call)

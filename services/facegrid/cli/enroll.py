@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Annotated
@@ -10,9 +11,12 @@ import typer
 
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.detection import AnyRotation, Detection, SmallestFace, detection_options
+from facegrid.cli.labels import Metadata, SubGalleries, parse_metadata
 from facegrid.cli.photographs import errors_console, for_each, report_failures
 from facegrid.cli.selection import Faces, OneFace
+from facegrid.cli.sources import photographs_in
 from facegrid.client import CallFailed, Client
+from facegrid.client.labels import Value
 from facegrid.v1 import identity_service_pb2 as pb
 from facegrid.v1.types_pb2 import DetectionOptions
 
@@ -26,6 +30,8 @@ def enroll(
     ],
     gallery: Annotated[str, typer.Option(metavar="NAME", help="Gallery to enrol into.")],
     subject: Annotated[str, typer.Option(metavar="ID", help="The subject that all photographs show.")] = "",
+    metadata: Metadata = None,
+    sub_gallery: SubGalleries = None,
     faces: OneFace = Faces.ONE,
     detection: Detection = None,
     smallest_face: SmallestFace = 0,
@@ -34,11 +40,12 @@ def enroll(
     data: Data = None,
 ) -> None:
     """Enrol photographs. Run it again to go on: photographs that a subject already has are skipped."""
+    labels = parse_metadata(metadata or []), sub_gallery or []
     with connected(server, data) as client:
         jobs = _jobs(photographs, subject)
         client.get_gallery(gallery)
         options = detection_options(detection, smallest_face, any_rotation)
-        enrolment = _Enrolment(client, gallery, faces, options)
+        enrolment = _Enrolment(client, gallery, faces, options, labels)
         counts, broken, failures = Counter[str](), Counter[str](), []
         try:
             for outcome in for_each(jobs, enrolment.enroll, "Enrolling"):
@@ -58,8 +65,16 @@ def enroll(
 class _Enrolment:
     """Enrols one photograph after another, an encounter each."""
 
-    def __init__(self, client: Client, gallery: str, faces: Faces, options: DetectionOptions) -> None:
+    def __init__(
+        self,
+        client: Client,
+        gallery: str,
+        faces: Faces,
+        options: DetectionOptions,
+        labels: tuple[Mapping[str, Value], Sequence[str]],
+    ) -> None:
         self._client, self._gallery = client, gallery
+        self._metadata, self._sub_galleries = labels
         self._faces, self._options = faces.selection, options
         self._known: dict[str, set[str]] = {}
         self._lock = Lock()
@@ -76,6 +91,8 @@ class _Enrolment:
             mode=pb.ENROLL_MODE_ADD,
             faces=self._faces,
             detection=self._options,
+            metadata=self._metadata,
+            sub_galleries=self._sub_galleries,
         )
         return "enrolled"
 
@@ -104,17 +121,15 @@ def _jobs(paths: list[Path], subject: str) -> list[tuple[str, Path]]:
         if path.is_file() and not subject:
             raise typer.BadParameter(f"{path} is a file: say whom it shows with --subject, or name a folder")
     if subject:
-        jobs = [(subject, file) for path in paths for file in ([path] if path.is_file() else _files(path))]
+        jobs = [
+            (subject, file) for path in paths for file in ([path] if path.is_file() else photographs_in(path))
+        ]
     else:
         folders = [folder for path in paths for folder in sorted(path.iterdir()) if folder.is_dir()]
-        jobs = [(folder.name, file) for folder in folders for file in _files(folder)]
+        jobs = [(folder.name, file) for folder in folders for file in photographs_in(folder)]
     if not jobs:
         raise typer.BadParameter(
             "no photographs found; with --subject name photographs or their folder, without it a folder "
             "that holds a folder for each subject"
         )
     return jobs
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))

@@ -6,12 +6,23 @@ import typer
 
 from facegrid import __version__
 from facegrid.cli.analyze import analyze
+from facegrid.cli.bulk import bulk_app
 from facegrid.cli.enroll import enroll
-from facegrid.cli.galleries import gallery_app, subject_app
+from facegrid.cli.galleries import gallery_app
+from facegrid.cli.identify import identify
 from facegrid.cli.maintenance import audit_gallery, tune_gallery
+from facegrid.cli.migrations import (
+    cancel_migration,
+    cut_over,
+    finish_migration,
+    migrate,
+    migration,
+    roll_back,
+)
 from facegrid.cli.models import models_app
-from facegrid.cli.recognise import detect, identify, verify
+from facegrid.cli.recognise import detect, verify
 from facegrid.cli.serve import serve
+from facegrid.cli.subjects import subject_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,6 +46,9 @@ for command in (enroll, identify, verify, detect, analyze, serve):
     app.command()(command)
 gallery_app.command("audit")(audit_gallery)
 gallery_app.command("tune")(tune_gallery)
+for step in (migrate, migration, cut_over, roll_back, finish_migration, cancel_migration):
+    gallery_app.command()(step)
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(subject_app, name="subject")
+app.add_typer(bulk_app, name="bulk")
 app.add_typer(models_app, name="models")

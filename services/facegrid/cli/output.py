@@ -1,12 +1,13 @@
 """How results look: JSON objects for programs, tables for people."""
 
+from datetime import UTC
 from typing import Annotated, Any
 
 import typer
+from google.protobuf.timestamp_pb2 import Timestamp
 from rich.table import Column, Table
 
 from facegrid.v1 import types_pb2 as pb
-from facegrid.v1.identity_service_pb2 import Candidate
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")]
 
@@ -44,20 +45,20 @@ def decision_json(
     template_version: str,
     decision: pb.Decision.ValueType,
     threshold: pb.Threshold,
-    candidates: list[tuple[str, float]],
+    candidates: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Return what a search decided as the rest of a face's object."""
     return {
         "template_version": template_version,
         "decision": decision_name(decision),
         "threshold": number(threshold.value),
-        "candidates": [{"subject": subject, "score": number(score)} for subject, score in candidates],
+        "candidates": candidates,
     }
 
 
-def candidate_pairs(candidates: list[Candidate]) -> list[tuple[str, float]]:
-    """Return (subject, score) of each candidate."""
-    return [(candidate.subject_id, candidate.score) for candidate in candidates]
+def candidate_json(subject: str, score: float, gallery: str = "") -> dict[str, Any]:
+    """Return a candidate as an object of `--json`, with its gallery where several are searched."""
+    return ({"gallery": gallery} if gallery else {}) | {"subject": subject, "score": number(score)}
 
 
 def decision_name(decision: pb.Decision.ValueType) -> str:
@@ -68,3 +69,8 @@ def decision_name(decision: pb.Decision.ValueType) -> str:
 def threshold_source(threshold: pb.Threshold) -> str:
     """Return who set a threshold."""
     return pb.ThresholdSource.Name(threshold.source).removeprefix("THRESHOLD_SOURCE_")
+
+
+def time_text(stamp: Timestamp) -> str:
+    """Return a moment in ISO 8601, to the second."""
+    return stamp.ToDatetime(tzinfo=UTC).isoformat(timespec="seconds")

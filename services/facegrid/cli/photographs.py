@@ -1,7 +1,8 @@
 """Work over many photographs: read each, call, show progress, go on past the bad ones, report them last."""
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -22,6 +23,7 @@ from rich.text import Text
 from facegrid.client import CallFailed
 
 _CALLS_AT_ONCE = 4
+_AHEAD = 4  # items for each call that are read or wait to be yielded
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
 
@@ -43,25 +45,69 @@ class Outcome(Generic[_Item, _Answer]):
 
 
 class _RateColumn(ProgressColumn):
-    """Photographs a second."""
+    """Items a second."""
 
     def render(self, task: Task) -> Text:
         """Show the rate of the last moments."""
         return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
 
 
+class _FailuresColumn(ProgressColumn):
+    """Failures, where there are any."""
+
+    def render(self, task: Task) -> Text:
+        """Show their number."""
+        failed = task.fields.get("failed", 0)
+        return Text(f"{failed} failed" if failed else "", style="red")
+
+
+def progress_bar() -> Progress:
+    """Return a bar that is shown on terminals alone and goes when it is done."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        _FailuresColumn(),
+        TimeRemainingColumn(),
+        console=errors_console,
+        disable=not errors_console.is_terminal,
+        transient=True,
+    )
+
+
 def for_each(
     items: Sequence[_Item], work: Callable[[_Item], _Answer], title: str
-) -> Iterable[Outcome[_Item, _Answer]]:
+) -> Iterator[Outcome[_Item, _Answer]]:
     """Yield the outcome of each item in order, several under way at once, with a progress bar."""
-    pool = ThreadPoolExecutor(_CALLS_AT_ONCE)
+    with progress_bar() as progress:
+        task, failed = progress.add_task(title, total=len(items)), 0
+        for outcome in in_order(items, lambda item: _attempt(work, item), _CALLS_AT_ONCE):
+            failed += bool(outcome.error)
+            progress.update(task, advance=1, failed=failed)
+            yield outcome
+
+
+def in_order(
+    items: Iterable[_Item],
+    work: Callable[[_Item], _Answer],
+    calls: int,
+    stop: Callable[[], None] = lambda: None,
+) -> Iterator[_Answer]:
+    """Yield what each item becomes, in order, several under way at once and few waiting.
+
+    Where the caller leaves early, `stop` is called before the calls under way are waited for.
+    """
+    pool, waiting = ThreadPoolExecutor(calls), deque[Future[_Answer]]()
     try:
-        with _progress() as progress:
-            task = progress.add_task(title, total=len(items))
-            for outcome in pool.map(lambda item: _attempt(work, item), items):
-                progress.advance(task)
-                yield outcome
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= _AHEAD * calls:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     finally:
+        stop()
         pool.shutdown(cancel_futures=True)
 
 
@@ -75,19 +121,6 @@ def _attempt(work: Callable[[_Item], _Answer], item: _Item) -> Outcome[_Item, _A
         return Outcome(item, None, "is a folder; name the photographs in it", str(error.filename))
     except OSError as error:
         return Outcome(item, None, error.strerror or str(error), str(error.filename))
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
-        console=errors_console,
-        disable=not errors_console.is_terminal,
-        transient=True,
-    )
 
 
 def report_failures(failures: Sequence[tuple[Path, str]]) -> None:

@@ -1,4 +1,4 @@
-"""`facegrid detect`, `identify` and `verify`: photographs in, faces with decisions out."""
+"""`facegrid detect` and `verify`: photographs in, faces with decisions out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,17 +11,14 @@ from rich.markup import escape
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.detection import AnyRotation, Detection, SmallestFace, detection_options
 from facegrid.cli.draw import Annotation, Annotator
-from facegrid.cli.output import AsJson, candidate_pairs, decision_json, face_json
+from facegrid.cli.output import AsJson, candidate_json, decision_json, face_json
 from facegrid.cli.photographs import for_each, report_failures
 from facegrid.cli.report import Draw, Photographs, photograph_json, report
 from facegrid.cli.selection import Faces, OneFace
 from facegrid.client import Client
 from facegrid.v1 import types_pb2 as pb
 
-GalleryOption = Annotated[str, typer.Option("--gallery", metavar="NAME", help="The gallery.")]
-
-
-_DECIDED = ("Decision", "Candidates")
+DECIDED = ("Decision", "Candidates")
 _UNDECIDED: dict[str, Any] = {
     "template_version": None,
     "decision": None,
@@ -57,7 +54,7 @@ class SeenFace:
         """The words beside the face in a picture."""
         if self.decision == "MATCH":
             best = self.decided["candidates"][0]
-            return f"{best['subject']} {best['score']:.2f}"
+            return f"{_name(best)} {best['score']:.2f}"
         return "no match" if self.decision else f"face {self.face.detection_score:.2f}"
 
     def as_json(self) -> dict[str, Any]:
@@ -68,9 +65,13 @@ class SeenFace:
         """Return decision and candidates for a table."""
         colour = "green" if self.decision == "MATCH" else "yellow"
         candidates = ", ".join(
-            f"{escape(one['subject'])} {one['score']:.3f}" for one in self.decided["candidates"]
+            f"{escape(_name(one))} {one['score']:.3f}" for one in self.decided["candidates"]
         )
         return [f"[{colour}]{self.decision.replace('_', ' ')}[/]", candidates]
+
+
+def _name(candidate: dict[str, Any]) -> str:
+    return "/".join(candidate[part] for part in ("gallery", "subject") if part in candidate)
 
 
 def detect(
@@ -91,30 +92,6 @@ def detect(
             return [SeenFace(face) for face in client.detect(path.read_bytes(), detection=options).faces]
 
         report(photographs, work, "Detecting", draw, as_json, columns=())
-
-
-def identify(
-    photographs: Photographs,
-    gallery: GalleryOption,
-    top: Annotated[int, typer.Option(metavar="K", help="Most candidates for a face.")] = 10,
-    faces: Annotated[Faces, typer.Option(help="Which faces of a photograph are searched.")] = Faces.ALL,
-    detection: Detection = None,
-    smallest_face: SmallestFace = 0,
-    any_rotation: AnyRotation = None,
-    draw: Draw = None,
-    as_json: AsJson = False,
-    server: Server = "",
-    data: Data = None,
-) -> None:
-    """Say who of a gallery is in each photograph."""
-    options = detection_options(detection, smallest_face, any_rotation)
-    with connected(server, data) as client:
-        client.get_gallery(gallery)
-
-        def work(path: Path) -> list[SeenFace]:
-            return _identify(client, gallery, path, top, faces, options)
-
-        report(photographs, work, "Identifying", draw, as_json, _DECIDED)
 
 
 def verify(
@@ -146,42 +123,27 @@ def verify(
             def work(path: Path) -> list[SeenFace]:
                 return _verify(client, gallery, subject, path, faces, options)
 
-            report(photographs, work, "Verifying", draw, as_json, _DECIDED)
+            report(photographs, work, "Verifying", draw, as_json, DECIDED)
         else:
             _compare(client, photographs[0], photographs[1], faces, options, draw, as_json)
-
-
-def _identify(
-    client: Client, gallery: str, path: Path, top: int, faces: Faces, options: pb.DetectionOptions
-) -> list[SeenFace]:
-    answer = client.identify(gallery, [path.read_bytes()], faces=faces.selection, top=top, detection=options)
-    return [
-        _seen(
-            result.face,
-            answer.search.template_version,
-            result.decision,
-            answer.threshold,
-            candidate_pairs(list(result.candidates)),
-        )
-        for result in answer.results
-    ]
 
 
 def _verify(
     client: Client, gallery: str, subject: str, path: Path, faces: Faces, options: pb.DetectionOptions
 ) -> list[SeenFace]:
     answer = client.verify(gallery, subject, path.read_bytes(), faces=faces.selection, detection=options)
-    candidates = [(subject, answer.score)]
-    return [_seen(answer.face, answer.search.template_version, answer.decision, answer.threshold, candidates)]
+    candidates = [candidate_json(subject, answer.score)]
+    return [seen(answer.face, answer.search.template_version, answer.decision, answer.threshold, candidates)]
 
 
-def _seen(
+def seen(
     face: pb.DetectedFace,
     version: str,
     decision: pb.Decision.ValueType,
     threshold: pb.Threshold,
-    candidates: list[tuple[str, float]],
+    candidates: list[dict[str, Any]],
 ) -> SeenFace:
+    """Return a face with what was decided of it."""
     return SeenFace(face, decision_json(version, decision, threshold, candidates))
 
 
@@ -200,24 +162,28 @@ def _compare(
         )
         version, decision, threshold = answer.template_version, answer.decision, answer.threshold
         return (
-            _seen(answer.first_face, version, decision, threshold, [(str(second), answer.score)]),
-            _seen(answer.second_face, version, decision, threshold, [(str(first), answer.score)]),
+            seen(
+                answer.first_face, version, decision, threshold, [candidate_json(str(second), answer.score)]
+            ),
+            seen(
+                answer.second_face, version, decision, threshold, [candidate_json(str(first), answer.score)]
+            ),
         )
 
     (outcome,) = for_each([(first, second)], work, "Comparing")
-    seen = outcome.answer
-    if seen and draw:
+    both = outcome.answer
+    if both and draw:
         annotator, score = (
             Annotator(draw, (first, second)),
-            f"score {seen[0].decided['candidates'][0]['score']:.2f}",
+            f"score {both[0].decided['candidates'][0]['score']:.2f}",
         )
-        for path, one in zip((first, second), seen, strict=True):
+        for path, one in zip((first, second), both, strict=True):
             annotator.write(path, [Annotation(one.face, score, one.named)])
     culprit = second if outcome.field in {"second", str(second)} else first
     if as_json:
         error = f"{culprit}: {outcome.error}" if outcome.error else ""
-        typer.echo(photograph_json(first, seen[:1] if seen else (), error))
-    elif seen:
-        score, threshold = seen[0].decided["candidates"][0]["score"], seen[0].decided["threshold"]
-        typer.echo(f"{seen[0].decision}: score {score:.3f}, threshold {threshold:.3f}")
+        typer.echo(photograph_json(first, both[:1] if both else (), error))
+    elif both:
+        score, threshold = both[0].decided["candidates"][0]["score"], both[0].decided["threshold"]
+        typer.echo(f"{both[0].decision}: score {score:.3f}, threshold {threshold:.3f}")
     report_failures([(culprit, outcome.error)] if outcome.error else [])

@@ -1,39 +1,27 @@
 """A client of one server: plain arguments in, the API's messages out, `CallFailed` for a failure."""
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 from uuid import uuid4
 
 import grpc
 
+from facegrid.client.bulk import BulkCalls
+from facegrid.client.channel import CHANNEL_OPTIONS
 from facegrid.client.errors import call_failed
-from facegrid.client.maintenance import Maintenance
+from facegrid.client.labels import Value, metadata_messages, update_request
+from facegrid.client.maintenance import MaintenanceCalls
+from facegrid.client.migrations import MigrationCalls
 from facegrid.v1 import face_service_pb2 as face_pb
 from facegrid.v1 import gallery_service_pb2 as gallery_pb
 from facegrid.v1 import identity_service_pb2 as identity_pb
 from facegrid.v1 import types_pb2 as pb
 from facegrid.v1.face_service_pb2_grpc import FaceServiceStub
+from facegrid.v1.filter_pb2 import Filter
 from facegrid.v1.gallery_service_pb2_grpc import GalleryServiceStub
 from facegrid.v1.identity_service_pb2_grpc import IdentityServiceStub
 
-_RETRIES = {
-    "methodConfig": [
-        {
-            "name": [{}],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.2s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
-# A call that is larger than the retry buffer is not retried: the buffer must hold the largest photographs.
-_RETRY_BUFFER_BYTES = 64 * 1024 * 1024
 _PAGE = 1000
 _Answer = TypeVar("_Answer")
 
@@ -44,18 +32,13 @@ class Client:
     def __init__(self, target: str, timeout_s: float = 120) -> None:
         """Connect to `host:port` or `unix:path`; `timeout_s` is the deadline of each call."""
         self._target, self._timeout_s = target, timeout_s
-        self._channel = grpc.insecure_channel(
-            target,
-            options=[
-                ("grpc.max_receive_message_length", -1),
-                ("grpc.per_rpc_retry_buffer_size", _RETRY_BUFFER_BYTES),
-                ("grpc.service_config", json.dumps(_RETRIES)),
-            ],
-        )
+        self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
         self._faces = FaceServiceStub(self._channel)
         self._galleries = GalleryServiceStub(self._channel)
         self._identities = IdentityServiceStub(self._channel)
-        self.maintenance = Maintenance(self._channel, self._stream)
+        self.maintenance = MaintenanceCalls(self._channel, target)
+        self.migrations = MigrationCalls(self._channel, target, self._call, self._pages)
+        self.bulk = BulkCalls(self._channel, target)
 
     def __enter__(self) -> Self:
         """Return the client, which closes at the end of the block."""
@@ -72,22 +55,11 @@ class Client:
         self._channel.close()
 
     def _call(self, method: Callable[..., _Answer], request: Any) -> _Answer:
-        request.context.request_id = uuid4().hex
+        request.context.request_id = request.context.request_id or uuid4().hex
         try:
             return method(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
             raise call_failed(cast("grpc.Call", error), self._target) from None
-
-    def _stream(self, method: Callable[..., Iterator[_Answer]], request: Any) -> Iterator[_Answer]:
-        """Make a call without a deadline, which ends where the iterator is closed."""
-        request.context.request_id = uuid4().hex
-        call: Any = method(request)
-        try:
-            yield from call
-        except grpc.RpcError as error:
-            raise call_failed(cast("grpc.Call", error), self._target) from None
-        finally:
-            call.cancel()
 
     def _pages(self, method: Callable[..., _Answer], request: Any) -> Iterator[_Answer]:
         more = True
@@ -204,6 +176,28 @@ class Client:
         for page in self._pages(self._galleries.ListSubjects, request):
             yield from page.subjects
 
+    def update_subject(
+        self, gallery: str, subject_id: str, status: pb.Status.ValueType
+    ) -> gallery_pb.UpdateSubjectResponse:
+        """Change a subject's status."""
+        request = gallery_pb.UpdateSubjectRequest(gallery=gallery, subject_id=subject_id, status=status)
+        return self._call(self._galleries.UpdateSubject, request)
+
+    def update_encounter(
+        self,
+        gallery: str,
+        subject_id: str,
+        encounter_id: str,
+        *,
+        metadata: Mapping[str, Value] | None = None,
+        sub_galleries: Sequence[str] | None = None,
+        status: pb.Status.ValueType | None = None,
+    ) -> gallery_pb.UpdateEncounterResponse:
+        """Change labels of an encounter: those that are not None, each as a whole."""
+        request = update_request(metadata, sub_galleries, status)
+        request.gallery, request.subject_id, request.encounter_id = gallery, subject_id, encounter_id
+        return self._call(self._galleries.UpdateEncounter, request)
+
     def delete_subject(self, gallery: str, subject_id: str) -> str:
         """Remove a subject; returns the revision that no longer shows it."""
         request = gallery_pb.DeleteSubjectRequest(gallery=gallery, subject_id=subject_id)
@@ -225,15 +219,26 @@ class Client:
         mode: identity_pb.EnrollMode.ValueType = identity_pb.ENROLL_MODE_CREATE,
         faces: pb.FaceSelection.ValueType = pb.FACE_SELECTION_EXACTLY_ONE,
         detection: pb.DetectionOptions | None = None,
+        metadata: Mapping[str, Value] | None = None,
+        sub_galleries: Sequence[str] = (),
+        status: pb.Status.ValueType = pb.STATUS_UNSPECIFIED,
+        request_id: str = "",
     ) -> identity_pb.EnrollResponse:
-        """Store one encounter of a subject, made of all the photographs or of none."""
+        """Store one encounter of a subject, made of all the photographs or of none.
+
+        With the `request_id` of an earlier call it is that call, made again.
+        """
         request = identity_pb.EnrollRequest(
+            context=pb.RequestContext(request_id=request_id),
             gallery=gallery,
             subject_id=subject_id,
             mode=mode,
             samples=[pb.Sample(photograph=photograph) for photograph in photographs],
             faces=faces,
             detection=detection,
+            metadata=metadata_messages(metadata or {}),
+            sub_galleries=sub_galleries,
+            status=status,
         )
         return self._call(self._identities.Enroll, request)
 
@@ -268,8 +273,12 @@ class Client:
         include_below_threshold: bool = False,
         min_revision: str = "",
         detection: pb.DetectionOptions | None = None,
+        probe_subject_id: str = "",
+        other_galleries: Sequence[str] = (),
+        subject_ids: Sequence[str] = (),
+        filter: Filter | None = None,  # noqa: A002  # the API's name
     ) -> identity_pb.IdentifyResponse:
-        """Search a gallery; several photographs show one person."""
+        """Search galleries; several photographs show one person, and for none there is a subject."""
         request = identity_pb.IdentifyRequest(
             gallery=gallery,
             probes=[pb.Sample(photograph=photograph) for photograph in photographs],
@@ -278,5 +287,9 @@ class Client:
             include_below_threshold=include_below_threshold,
             min_revision=min_revision,
             detection=detection,
+            probe_subject_id=probe_subject_id,
+            other_galleries=other_galleries,
+            subject_ids=subject_ids,
+            filter=filter,
         )
         return self._call(self._identities.Identify, request)

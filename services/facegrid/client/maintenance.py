@@ -1,23 +1,24 @@
 """The long jobs of a server: streams of how far they are, which end with what came of them."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+from uuid import uuid4
 
 import grpc
 
+from facegrid.client.errors import call_failed
 from facegrid.v1 import maintenance_service_pb2 as pb
 from facegrid.v1.maintenance_service_pb2_grpc import MaintenanceServiceStub
 
 _Answer = TypeVar("_Answer")
-Stream = Callable[[Callable[..., Iterator[_Answer]], Any], Iterator[_Answer]]
 
 
-class Maintenance:
+class MaintenanceCalls:
     """Calls that look after galleries. Closing an iterator that they return calls the job off."""
 
-    def __init__(self, channel: grpc.Channel, stream: Stream[Any]) -> None:
-        """Take a connection, and what makes a call of a stream on it."""
-        self._stub, self._stream = MaintenanceServiceStub(channel), stream
+    def __init__(self, channel: grpc.Channel, target: str) -> None:
+        """Take a client's connection, and the server's address."""
+        self._stub, self._target = MaintenanceServiceStub(channel), target
 
     def audit_gallery(self, gallery: str, sample: int = 0) -> Iterator[pb.AuditGalleryResponse]:
         """Compare a gallery's index with exact search."""
@@ -42,3 +43,14 @@ class Maintenance:
             apply=apply,
         )
         yield from self._stream(self._stub.TuneGallery, request)
+
+    def _stream(self, method: Callable[..., Iterator[_Answer]], request: Any) -> Iterator[_Answer]:
+        """Make a call without a deadline, which ends where the iterator is closed."""
+        request.context.request_id = uuid4().hex
+        call: Any = method(request)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise call_failed(cast("grpc.Call", error), self._target) from None
+        finally:
+            call.cancel()

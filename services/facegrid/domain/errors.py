@@ -27,13 +27,15 @@ FacegridError
 │   ├── PackChanged           the gallery is bound to another version of its pack
 │   ├── PackNotInstalled      the gallery is bound to a pack that this server does not hold
 │   ├── AttributeNotAvailable the pack has no model that reads an attribute
-│   └── EncounterDeleted      a request id whose encounter was deleted
+│   ├── EncounterDeleted      a request id whose encounter was deleted
+│   └── WrongMigrationState   the gallery's migration, or the lack of one, does not allow it
 ├── Unavailable           the same request may succeed later
 │   ├── IndexLoading
 │   ├── RevisionNotReached
 │   ├── StoreUnavailable
 │   ├── ModelUnavailable      no process that runs the models answered
-│   └── LeaderUnavailable     no server that may change the store can be reached
+│   ├── LeaderUnavailable     no server that may change the store can be reached
+│   └── GalleryMoved          the gallery moved to another pack under the call
 ├── StorageFull
 └── Overloaded
 
@@ -223,6 +225,12 @@ class EncounterDeleted(WrongState):
     reason = "ENCOUNTER_DELETED"
 
 
+class WrongMigrationState(WrongState):
+    """The gallery has no migration or another one, or this one has to go on first."""
+
+    reason = "WRONG_MIGRATION_STATE"
+
+
 class Unavailable(FacegridError):
     """The same request may succeed later."""
 
@@ -255,6 +263,12 @@ class LeaderUnavailable(Unavailable):
     """Of the servers on one store, the one that may change it can't be reached from here."""
 
     reason = "LEADER_UNAVAILABLE"
+
+
+class GalleryMoved(Unavailable):
+    """A migration of the gallery ended while the call was under way."""
+
+    reason = "GALLERY_MOVED"
 
 
 class StorageFull(FacegridError):

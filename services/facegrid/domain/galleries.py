@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 
 import numpy as np
 
@@ -14,13 +15,16 @@ from facegrid.domain.packs import Thresholds
 from facegrid.domain.quality import QualityRule
 from facegrid.domain.templates import Template
 
+MAX_SAMPLES = 32  # of one encounter
+
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
     """A gallery's settings. `gallery_id` is random, so that one made again under a name inherits nothing.
 
     `key` keys the hashes under which its subjects are stored; it never leaves the store. `attributes` are
-    those that may be read in its name.
+    those that may be read in its name. `former_ids` are those of the galleries whose place it took, or is to
+    take, by migrations.
     """
 
     name: str
@@ -35,6 +39,34 @@ class Gallery:
     quality_rules: tuple[QualityRule, ...] = ()
     attributes: tuple[Attribute, ...] = ()
     index: IndexSettings = EXACT_INDEX
+    former_ids: tuple[str, ...] = ()
+    migration: "Migration | None" = None
+
+    @property
+    def twin(self) -> "Gallery | None":
+        """The other gallery of a migration."""
+        return self.migration.twin if self.migration else None
+
+
+class MigrationState(Enum):
+    """How far a migration is."""
+
+    COPYING = "copying"
+    READY = "ready"
+    CUT_OVER = "cut_over"
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A gallery's move to another pack. `twin` has the same name, key and subjects, and takes every change.
+
+    It is the gallery to be until the cut over, and the one that was from then on. `shadow` is the share of
+    searches that are repeated in it.
+    """
+
+    twin: Gallery
+    state: MigrationState = MigrationState.COPYING
+    shadow: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +103,12 @@ class Encounter:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A person of a gallery, with the active encounters, oldest first."""
+    """A person of a gallery, with all encounters, oldest first."""
 
     subject_id: str
     created: datetime
     encounters: tuple[Encounter, ...]
+    status: Status = Status.ACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +134,18 @@ class Watermark:
     revision: int
     subjects: int
     complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """The labels that an encounter has from a revision on; its subject's status is none of them.
+
+    Without an encounter it is about a subject, and of the labels the subject's status alone counts.
+    """
+
+    encounter_id: str
+    labels: Labels
+    revision: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
@@ -150,11 +195,11 @@ class IndexRows:
 
 
 def index_rows(encounters: Sequence[Encounter], dimension: int) -> IndexRows:
-    """Return the rows that an index holds for encounters: those of the active ones."""
+    """Return the rows that an index holds for encounters: those of the ones that are searched."""
     samples = [
         (encounter, number, sample.template.vector)
         for encounter in encounters
-        if encounter.labels.status is Status.ACTIVE
+        if encounter.labels.searched
         for number, sample in enumerate(encounter.samples)
     ]
     return IndexRows(

@@ -11,8 +11,8 @@ from facegrid.domain.names import check_name
 
 Value = str | int | float | bool
 _MOST_METADATA, _MOST_SUB_GALLERIES, _LONGEST_TEXT = 64, 32, 1024
-_MOST_METADATA_BYTES = 60_000  # as JSON, of which Milvus takes 65,536 in all
-_SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
+_MOST_METADATA_BYTES = 60_000  # as JSON, of which Milvus takes 65,536 in all, sub-galleries included
+_LARGEST_INTEGER = 2**63 - 1
 
 
 class Status(Enum):
@@ -24,11 +24,20 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The labels of an encounter. `sub_galleries` name parts of the gallery that can be searched alone."""
+    """The labels of an encounter. `sub_galleries` name parts of the gallery that can be searched alone.
+
+    `subject_status` is that of its subject, which every encounter of it carries.
+    """
 
     metadata: Mapping[str, Value] = field(default_factory=dict)
     sub_galleries: tuple[str, ...] = ()
     status: Status = Status.ACTIVE
+    subject_status: Status = Status.ACTIVE
+
+    @property
+    def searched(self) -> bool:
+        """Whether searches and verifications count the encounter."""
+        return self.status is self.subject_status is Status.ACTIVE
 
 
 NO_LABELS = Labels()
@@ -60,6 +69,6 @@ def check_value(value: Value, field: str) -> Value:
         raise InvalidField(f"{field} is longer than {_LONGEST_TEXT} characters or not printable", field=field)
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidField(f"{field} is {value}, which is no finite number", field=field)
-    if isinstance(value, int) and not _SMALLEST_INTEGER <= value <= _LARGEST_INTEGER:
-        raise InvalidField(f"{field} is {value}, which has more than 64 bits", field=field)
+    if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:  # Milvus reads no -2^63
+        raise InvalidField(f"{field} is {value}, which is beyond ±{_LARGEST_INTEGER}", field=field)
     return value

@@ -11,12 +11,13 @@ MAX_CANDIDATES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A stored sample that a search found, and its score."""
+    """A stored sample that a search found, and its score; `gallery` is its name once a search is done."""
 
     subject_id: str
     encounter_id: str
     sample: int
     score: float
+    gallery: str = ""
 
 
 def is_match(score: float, threshold: Threshold) -> bool:

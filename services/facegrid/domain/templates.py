@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from facegrid.domain.errors import InvalidTemplate, TemplateVersionMismatch
 from facegrid.domain.faces import Floats
 
-_UNIT_TOLERANCE = 1e-3
+UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
@@ -72,23 +72,26 @@ def _check_unit(vector: Floats) -> None:
     if not np.isfinite(vector).all():
         raise InvalidTemplate("the vector holds a value that is not finite; extract it again")
     length = float(np.linalg.norm(vector.astype(np.float64)))
-    if abs(length - 1.0) > _UNIT_TOLERANCE:
+    if abs(length - 1.0) > UNIT_TOLERANCE:
         raise InvalidTemplate(
             f"the vector's length is {length:.4g} and a template's is 1; send it as Extract returned it"
         )
 
 
 def cosine(one: Template, other: Template) -> float:
-    """Return the score of two templates, from -1 to 1. Raises TemplateVersionMismatch."""
+    """Return the score of two templates, from -1 to 1, summed in float64 as an exact search does.
+
+    Raises TemplateVersionMismatch.
+    """
     if one.version != other.version:
         raise TemplateVersionMismatch(
             f"templates of versions {one.version!r} and {other.version!r} do not compare"
         )
-    return round_score(float(one.vector @ other.vector))
+    return round_score(float(one.vector.astype(np.float64) @ other.vector.astype(np.float64)))
 
 
 def round_score(score: float) -> float:
-    """Round to six decimals, below which float32 sums depend on their order and ties would not tie."""
+    """Round to six decimals, below which float32 vectors say nothing and ties would not tie."""
     return round(score, 6)
 
 

@@ -15,6 +15,7 @@ from facegrid.domain.calls import Call
 from facegrid.domain.detection import DetectionMode, DetectionOptions
 from facegrid.domain.errors import InvalidField
 from facegrid.domain.faces import Box, DetectedFace, FaceSelection
+from facegrid.domain.galleries import MigrationState
 from facegrid.domain.index_settings import IndexSettings, SearchMethod
 from facegrid.domain.names import check_name
 from facegrid.domain.packs import Threshold, ThresholdSource
@@ -88,6 +89,11 @@ def _fingerprint(request: Any) -> str:
     digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
     request.context.CopyFrom(context)
     return digest
+
+
+def number_of(request: Any, field: str) -> float | None:
+    """Return a number that may be absent. A float32 on the wire is rounded: 0.6 is 0.6, not 0.6000000238."""
+    return round(getattr(request, field), 6) if request.HasField(field) else None
 
 
 def selection_of(value: int) -> FaceSelection:
@@ -207,6 +213,11 @@ def decision_to_proto(matched: bool) -> pb.Decision.ValueType:
 def attributes_to_proto(attributes: Iterable[Attribute]) -> list[pb.Attribute.ValueType]:
     """Return attributes as clients see them."""
     return [pb.Attribute.Value(f"ATTRIBUTE_{attribute.name}") for attribute in attributes]
+
+
+def migration_state_to_proto(state: MigrationState | None) -> pb.MigrationState.ValueType:
+    """Return the state of a migration as clients see it; None where there is none."""
+    return pb.MigrationState.Value(f"MIGRATION_STATE_{state.name if state else 'UNSPECIFIED'}")
 
 
 def time_to_proto(moment: datetime) -> Timestamp:

@@ -1,15 +1,18 @@
 """GalleryService: galleries and what stands in them."""
 
+from dataclasses import replace
 from typing import Any
 
 import grpc
 
+from facegrid.domain.errors import InvalidField
 from facegrid.domain.galleries import Encounter, Gallery, Sample, Subject
 from facegrid.domain.revisions import revision_token
 from facegrid.gateway import convert
-from facegrid.gateway.convert_labels import metadata_to_proto, status_to_proto
+from facegrid.gateway.convert_labels import labels_of, metadata_to_proto, status_of, status_to_proto
 from facegrid.identity.galleries import Galleries, GalleryStatus
 from facegrid.identity.subjects import Subjects
+from facegrid.identity.update import Update
 from facegrid.v1 import gallery_service_pb2 as pb
 from facegrid.v1 import types_pb2
 from facegrid.v1.gallery_service_pb2_grpc import GalleryServiceServicer
@@ -21,9 +24,9 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class GalleryServicer(GalleryServiceServicer):
     """Galleries, subjects and encounters."""
 
-    def __init__(self, galleries: Galleries, subjects: Subjects) -> None:
+    def __init__(self, galleries: Galleries, subjects: Subjects, update: Update) -> None:
         """Take the use cases."""
-        self._galleries, self._subjects = galleries, subjects
+        self._galleries, self._subjects, self._update = galleries, subjects, update
 
     async def CreateGallery(
         self, request: pb.CreateGalleryRequest, context: _Context
@@ -33,12 +36,8 @@ class GalleryServicer(GalleryServiceServicer):
             convert.mutation_of(request, context),
             request.name,
             pack_name=request.pack,
-            verify_threshold=_rounded(request.verify_threshold)
-            if request.HasField("verify_threshold")
-            else None,
-            identify_threshold=_rounded(request.identify_threshold)
-            if request.HasField("identify_threshold")
-            else None,
+            verify_threshold=convert.number_of(request, "verify_threshold"),
+            identify_threshold=convert.number_of(request, "identify_threshold"),
             keep_photographs=request.keep_photographs if request.HasField("keep_photographs") else True,
             quality_rules=convert.quality_rules_of(request.quality_rules),
             attributes=convert.attributes_of(request.attributes),
@@ -84,6 +83,37 @@ class GalleryServicer(GalleryServiceServicer):
             subjects=[_subject_to_proto(subject) for subject in page], next_page_token=token
         )
 
+    async def UpdateSubject(
+        self, request: pb.UpdateSubjectRequest, context: _Context
+    ) -> pb.UpdateSubjectResponse:
+        """Change a subject's status."""
+        if not request.status:
+            raise InvalidField("status is missing; send ACTIVE or INACTIVE", field="status")
+        call, status = convert.mutation_of(request, context), status_of(request.status)
+        gallery, subject, revision = await self._update.subject(
+            call, request.gallery, request.subject_id, status
+        )
+        return pb.UpdateSubjectResponse(
+            subject=_subject_to_proto(replace(subject, encounters=())),
+            revision=revision_token(gallery.gallery_id, revision),
+        )
+
+    async def UpdateEncounter(
+        self, request: pb.UpdateEncounterRequest, context: _Context
+    ) -> pb.UpdateEncounterResponse:
+        """Change labels of an encounter."""
+        gallery, encounter, revision = await self._update.encounter(
+            convert.mutation_of(request, context),
+            request.gallery,
+            request.subject_id,
+            request.encounter_id,
+            labels=labels_of(request.metadata, request.sub_galleries, request.status),
+            fields=request.update_mask.paths,
+        )
+        return pb.UpdateEncounterResponse(
+            encounter=encounter_to_proto(encounter), revision=revision_token(gallery.gallery_id, revision)
+        )
+
     async def DeleteSubject(
         self, request: pb.DeleteSubjectRequest, context: _Context
     ) -> pb.DeleteSubjectResponse:
@@ -114,11 +144,6 @@ def encounter_to_proto(encounter: Encounter) -> types_pb2.Encounter:
     )
 
 
-def _rounded(value: float) -> float:
-    # A float32 on the wire: rounded, so that 0.6 is 0.6 and not 0.6000000238.
-    return round(value, 6)
-
-
 def _gallery_to_proto(gallery: Gallery) -> types_pb2.Gallery:
     return types_pb2.Gallery(
         name=gallery.name,
@@ -133,6 +158,7 @@ def _gallery_to_proto(gallery: Gallery) -> types_pb2.Gallery:
         ],
         attributes=convert.attributes_to_proto(gallery.attributes),
         index=convert.index_to_proto(gallery.index),
+        migration=convert.migration_state_to_proto(gallery.migration.state if gallery.migration else None),
     )
 
 
@@ -148,6 +174,7 @@ def _subject_to_proto(subject: Subject) -> types_pb2.Subject:
         subject_id=subject.subject_id,
         create_time=convert.time_to_proto(subject.created),
         encounters=[encounter_to_proto(encounter) for encounter in subject.encounters],
+        status=status_to_proto(subject.status),
     )
 
 

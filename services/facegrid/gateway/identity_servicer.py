@@ -8,11 +8,12 @@ from facegrid.domain.matching import Hit, is_match
 from facegrid.domain.packs import Threshold
 from facegrid.domain.revisions import revision_token
 from facegrid.gateway import convert
+from facegrid.gateway.convert_filter import filter_of
 from facegrid.gateway.convert_labels import labels_of
 from facegrid.gateway.gallery_servicer import encounter_to_proto
 from facegrid.identity.enroll import Enroll
 from facegrid.identity.identify import Identified, Identify
-from facegrid.identity.searching import SearchReport
+from facegrid.identity.searching import Scope, SearchReport
 from facegrid.identity.verify import Verify
 from facegrid.metrics import Metrics
 from facegrid.v1 import identity_service_pb2 as pb
@@ -71,7 +72,7 @@ class IdentityServicer(IdentityServiceServicer):
             face=convert.face_to_proto(verified.face.face) if verified.face.face else None,
             encounter_id=best.encounter_id,
             sample=best.sample,
-            search=_search_info(verified.report),
+            search=_search_info(verified.report, threshold),
         )
 
     async def Identify(self, request: pb.IdentifyRequest, context: _Context) -> pb.IdentifyResponse:
@@ -85,33 +86,45 @@ class IdentityServicer(IdentityServiceServicer):
             include_below_threshold=request.include_below_threshold,
             min_revision=request.min_revision,
             detection=convert.detection_of(request.detection),
+            probe_subject_id=request.probe_subject_id,
+            scope=Scope(
+                request.other_galleries,
+                request.subject_ids,
+                filter_of(request.filter, "filter") if request.HasField("filter") else None,
+            ),
         )
         self._metrics.searched(identified.report)
-        threshold = identified.report.gallery.thresholds.identify
         return pb.IdentifyResponse(
-            results=[_result(one, threshold) for one in identified.results],
-            threshold=convert.threshold_to_proto(threshold),
-            search=_search_info(identified.report),
+            results=[_result(one) for one in identified.results],
+            threshold=convert.threshold_to_proto(identified.report.gallery.thresholds.identify),
+            search=_identify_info(identified.report),
+            other_searches=[_identify_info(report) for report in identified.other_reports],
         )
 
 
-def _result(identified: Identified, threshold: Threshold) -> pb.IdentifyResult:
-    candidates = identified.candidates
-    matched = bool(candidates) and is_match(candidates[0].score, threshold)
+def _result(identified: Identified) -> pb.IdentifyResult:
     return pb.IdentifyResult(
         face=convert.face_to_proto(identified.face.face) if identified.face.face else None,
-        decision=convert.decision_to_proto(matched),
-        candidates=[_candidate(hit) for hit in candidates],
+        decision=convert.decision_to_proto(identified.matched),
+        candidates=[_candidate(hit) for hit in identified.candidates],
     )
 
 
 def _candidate(hit: Hit) -> pb.Candidate:
     return pb.Candidate(
-        subject_id=hit.subject_id, score=hit.score, encounter_id=hit.encounter_id, sample=hit.sample
+        subject_id=hit.subject_id,
+        score=hit.score,
+        encounter_id=hit.encounter_id,
+        sample=hit.sample,
+        gallery=hit.gallery,
     )
 
 
-def _search_info(report: SearchReport) -> types_pb2.SearchInfo:
+def _identify_info(report: SearchReport) -> types_pb2.SearchInfo:
+    return _search_info(report, report.gallery.thresholds.identify)
+
+
+def _search_info(report: SearchReport, threshold: Threshold) -> types_pb2.SearchInfo:
     return types_pb2.SearchInfo(
         gallery_revision=revision_token(report.gallery.gallery_id, report.revision),
         subjects_searched=report.subjects_searched,
@@ -121,4 +134,6 @@ def _search_info(report: SearchReport) -> types_pb2.SearchInfo:
             detect_ms=report.detect_ms, embed_ms=report.embed_ms, search_ms=report.search_ms
         ),
         probe_id=report.probe_id,
+        gallery=report.gallery.name,
+        threshold=convert.threshold_to_proto(threshold),
     )

@@ -9,13 +9,17 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from facegrid.gateway.boundary import Boundary
+from facegrid.gateway.bulk_servicer import BulkServicer
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.forwarding import Forwarding
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.maintenance_servicer import MaintenanceServicer
+from facegrid.gateway.migration_servicer import MigrationServicer
 from facegrid.metrics import Metrics
 from facegrid.v1 import (
+    bulk_service_pb2,
+    bulk_service_pb2_grpc,
     face_service_pb2,
     face_service_pb2_grpc,
     gallery_service_pb2,
@@ -24,6 +28,8 @@ from facegrid.v1 import (
     identity_service_pb2_grpc,
     maintenance_service_pb2,
     maintenance_service_pb2_grpc,
+    migration_service_pb2,
+    migration_service_pb2_grpc,
 )
 
 _SERVICES = tuple(
@@ -33,6 +39,8 @@ _SERVICES = tuple(
         (gallery_service_pb2, "GalleryService"),
         (identity_service_pb2, "IdentityService"),
         (maintenance_service_pb2, "MaintenanceService"),
+        (migration_service_pb2, "MigrationService"),
+        (bulk_service_pb2, "BulkService"),
     )
 )
 NEED_A_STORE = _SERVICES[1:]
@@ -46,6 +54,8 @@ class Servicers:
     gallery: GalleryServicer
     identity: IdentityServicer
     maintenance: MaintenanceServicer
+    migration: MigrationServicer
+    bulk: BulkServicer
 
 
 class GatewayServer:
@@ -122,6 +132,8 @@ class _Routes(grpc.GenericRpcHandler):
         gallery_service_pb2_grpc.add_GalleryServiceServicer_to_server(servicers.gallery, server)
         identity_service_pb2_grpc.add_IdentityServiceServicer_to_server(servicers.identity, server)
         maintenance_service_pb2_grpc.add_MaintenanceServiceServicer_to_server(servicers.maintenance, server)
+        migration_service_pb2_grpc.add_MigrationServiceServicer_to_server(servicers.migration, server)
+        bulk_service_pb2_grpc.add_BulkServiceServicer_to_server(servicers.bulk, server)
 
     def add_generic_rpc_handlers(self, services: Sequence[grpc.GenericRpcHandler]) -> None:
         """Take what generated code registers."""

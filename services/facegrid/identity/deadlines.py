@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from facegrid.domain.errors import StoreUnavailable
 
+STORE_LATE = "the object store did not answer in time; retry later"
 _ANSWER_MARGIN = 0.9
 
 

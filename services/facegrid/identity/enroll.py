@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
@@ -14,7 +14,6 @@ from facegrid.domain.errors import (
     ConfigurationError,
     EncounterDeleted,
     FacegridError,
-    GalleryNotFound,
     SubjectExists,
 )
 from facegrid.domain.faces import FaceSelection
@@ -27,6 +26,7 @@ from facegrid.identity.extract import Extract, Extraction, one_face_only
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Claim, Records
 from facegrid.identity.projection import Projection
+from facegrid.identity.twins import Faces, Twins
 from facegrid.identity.writes import Writes
 
 
@@ -56,10 +56,12 @@ class Enroll:
         records: Records,
         projection: Projection,
         writes: Writes,
+        *,
+        twins: Twins,
     ) -> None:
-        """Take the galleries, the extraction, the records, the projection and the writes."""
+        """Take the galleries, the extraction, the records, the projection, the writes and the twins."""
         self._galleries, self._extract, self._records = galleries, extract, records
-        self._projection, self._writes = projection, writes
+        self._projection, self._writes, self._twins = projection, writes, twins
 
     async def __call__(
         self,
@@ -83,9 +85,10 @@ class Enroll:
         gallery, pack = await self._galleries.get_with_pack(gallery_name)
         selection = one_face_only(selection)
         extractions = await self._extract.from_sources(samples, pack, selection, "samples", detection)
-        await self._projection.ready(gallery, call.deadline)
+        prepared = await self._twins.prepare(gallery, extractions)
+        await self._twins.ready(gallery, call.deadline)
         subject_id = subject_id or _keyed_hash(gallery, "subject", call)
-        enrolment = _Enrolment(subject_id, mode, extractions, labels)
+        enrolment = _Enrolment(subject_id, mode, extractions, labels, prepared)
         return await self._writes.finish(partial(self._commit, call, gallery, enrolment), call.deadline)
 
     async def _commit(self, call: Call, gallery: Gallery, enrolment: "_Enrolment") -> Enrolled:
@@ -95,7 +98,7 @@ class Enroll:
             if not self._projection.is_dropped(gallery):
                 raise
         await self._galleries.erase_remains(gallery)
-        raise GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
+        raise self._projection.gone(gallery)
 
     async def _write(self, call: Call, gallery: Gallery, enrolment: "_Enrolment") -> Enrolled:
         encounter_id, subject_id = _keyed_hash(gallery, "encounter", call), enrolment.subject_id
@@ -108,11 +111,14 @@ class Enroll:
                 _check_mode(claim, enrolment.mode, subject, subject_id)
                 _check_samples(gallery, enrolment.extractions)
                 await self._records.claim(gallery, subject_id, encounter_id, call)
-                replaced = subject.encounters if subject and enrolment.mode is EnrollMode.REPLACE else ()
+                enrolment = replace(enrolment, labels=_labels(enrolment.labels, subject))
+                replaces = enrolment.mode is EnrollMode.REPLACE
+                replaced = await self._twins.encounter_ids(gallery, subject_id) if replaces else ()
                 encounter = await self._add(call, gallery, enrolment, encounter_id, replaced)
             else:
                 await self._projection.add(gallery, encounter)
             await self._records.erase(gallery, subject_id, encounter.replaces)
+            await self._twins.follow(gallery, subject_id, encounter_id, enrolment.prepared)
             return Enrolled(gallery, encounter)
 
     async def _add(
@@ -121,7 +127,7 @@ class Enroll:
         gallery: Gallery,
         enrolment: "_Enrolment",
         encounter_id: str,
-        replaced: Sequence[Encounter],
+        replaced: tuple[str, ...],
     ) -> Encounter:
         with self._projection.revise(gallery) as revision:
             encounter = Encounter(
@@ -132,7 +138,7 @@ class Enroll:
                 revision=revision,
                 request_id=call.request_id,
                 actor=call.end_user,
-                replaces=tuple(one.encounter_id for one in replaced),
+                replaces=replaced,
                 labels=enrolment.labels,
             )
             photographs = [
@@ -151,6 +157,7 @@ class _Enrolment:
     mode: EnrollMode
     extractions: list[Extraction]
     labels: Labels
+    prepared: Faces | None
 
 
 def _keyed_hash(gallery: Gallery, kind: str, call: Call) -> str:
@@ -179,6 +186,11 @@ def _check_mode(claim: Claim, mode: EnrollMode, subject: Subject | None, subject
 def _check_samples(gallery: Gallery, extractions: list[Extraction]) -> None:
     for place, extraction in enumerate(extractions):
         check_quality(extraction.faces[0].face, gallery.quality_rules, f"samples[{place}]")
+
+
+def _labels(labels: Labels, subject: Subject | None) -> Labels:
+    """Give an encounter the status of its subject as well."""
+    return replace(labels, subject_status=subject.status) if subject else labels
 
 
 def _sample(extraction: Extraction, gallery: Gallery) -> Sample:

@@ -10,13 +10,12 @@ import numpy as np
 
 from facegrid.domain.detection import SERVER_DEFAULT, DetectionOptions
 from facegrid.domain.errors import FacegridError, InvalidField
-from facegrid.domain.faces import DetectedFace, Detection, FaceSelection, select_faces
+from facegrid.domain.faces import Box, DetectedFace, Detection, FaceSelection, face_at, select_faces
+from facegrid.domain.galleries import MAX_SAMPLES
 from facegrid.domain.packs import Pack
 from facegrid.domain.quality import template_norm_measures
 from facegrid.domain.templates import SentTemplate, Template, template_from_client
 from facegrid.identity.ports import Detector, Embedder, Packs
-
-MAX_SAMPLES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +99,31 @@ class Extract:
             1000 * (detected - start),
             1000 * (embedded - detected),
         )
+
+    async def faces_at(
+        self, photograph: bytes, pack: Pack, boxes: Sequence[Box], options: DetectionOptions
+    ) -> list[ExtractedFace | None]:
+        """Return the faces that another pack put into these boxes, None for each that this one does not see.
+
+        Raises InvalidPhotograph and PhotographTooLarge.
+        """
+        detection = await self._detect(photograph, pack, [pack.alignment], options)
+        faces = [face_at(detection.faces, box) for box in boxes]
+        seen = [face for face in faces if face]
+        if not seen:
+            return [None for _ in boxes]
+        crops = np.stack([face.crops[pack.alignment] for face in seen])
+        templates = iter(await self._embedder.embed(crops, pack.name))
+        return [_extracted(face, next(templates), pack) if face else None for face in faces]
+
+    async def face_at(self, photograph: bytes, pack: Pack, box: Box) -> ExtractedFace | None:
+        """Do so for one face, which is looked for more closely where it is not seen at once."""
+        closely = max(self._smallest_face_px, box.shorter_side / 2)
+        for options in (SERVER_DEFAULT, DetectionOptions(smallest_face_px=closely, any_rotation=True)):
+            (face,) = await self.faces_at(photograph, pack, [box], options)
+            if face:
+                return face
+        return None
 
     async def _detect(
         self, photograph: bytes, pack: Pack, alignments: Sequence[str], options: DetectionOptions

@@ -70,8 +70,8 @@ class Galleries:
             template_version=pack.template_version,
             dimension=pack.dimension,
             thresholds=Thresholds(
-                _threshold(verify_threshold, pack.thresholds.verify, "verify_threshold"),
-                _threshold(identify_threshold, pack.thresholds.identify, "identify_threshold"),
+                threshold_or(verify_threshold, pack.thresholds.verify, "verify_threshold"),
+                threshold_or(identify_threshold, pack.thresholds.identify, "identify_threshold"),
             ),
             keep_photographs=keep_photographs,
             created=datetime.now(UTC),
@@ -91,11 +91,11 @@ class Galleries:
         for gallery_id in await self._records.deleted_galleries():
             await self._projection.drop(gallery_id)
         for gallery_id in await self._records.nameless_galleries():
-            await self._remove(gallery_id)
+            await self.remove(gallery_id)
 
     async def packs(self) -> set[str]:
         """Return the packs that galleries are bound to and that this server holds."""
-        bound, held = {gallery.pack async for gallery in self._all()}, set()
+        bound, held = {gallery.pack async for gallery in self.all()}, set()
         for name in bound:
             with suppress(PackNotFound):
                 held.add(self._extract.pack(name).name)
@@ -103,7 +103,7 @@ class Galleries:
 
     async def fill(self) -> None:
         """Fill the index of each gallery."""
-        async for gallery in self._all():
+        async for gallery in self.all():
             with suppress(GalleryNotFound):  # deleted while it was filled
                 await self._projection.fill(gallery)
 
@@ -123,20 +123,24 @@ class Galleries:
         Raises GalleryNotFound, PackNotInstalled and PackChanged.
         """
         gallery = await self.get(name)
+        return gallery, self.pack_of(gallery)
+
+    def pack_of(self, gallery: Gallery) -> Pack:
+        """Return the pack that a gallery is bound to. Raises PackNotInstalled and PackChanged."""
         try:
             pack = self._extract.pack(gallery.pack)
         except PackNotFound:
             raise PackNotInstalled(
-                f"gallery {name} is bound to pack {gallery.pack!r}, which this server does not hold; "
-                "install it"
+                f"gallery {gallery.name} is bound to pack {gallery.pack!r}, which this server does not "
+                "hold; install it"
             ) from None
         if pack.template_version != gallery.template_version:
             raise PackChanged(
-                f"gallery {name} holds templates of {gallery.template_version!r} and the installed pack "
-                f"makes {pack.template_version!r}; install the pack that it was made with, or enrol into a "
-                "new gallery"
+                f"gallery {gallery.name} holds templates of {gallery.template_version!r} and the installed "
+                f"pack makes {pack.template_version!r}; install the pack that it was made with, or enrol "
+                "into a new gallery"
             )
-        return gallery, pack
+        return pack
 
     async def list(self, page_size: int, page_token: str) -> tuple[list[Gallery], str]:
         """Return a page of galleries in the order of their names, and the token of the next one."""
@@ -177,20 +181,24 @@ class Galleries:
                 field="index.method",
             )
 
-    async def _all(self) -> AsyncIterator[Gallery]:
+    async def all(self) -> AsyncIterator[Gallery]:
+        """Yield all galleries, each followed by its twin where it is moving to another pack."""
         page, token = await self.list(_LARGEST_PAGE, "")
         while page:
             for gallery in page:
                 yield gallery
+                if gallery.twin:
+                    yield gallery.twin
             page, token = await self.list(_LARGEST_PAGE, token) if token else ([], "")
 
     async def _delete(self, call: Call, name: str) -> None:
         with _field_is_name():
             gallery_id = await self._records.unname_gallery(name, call)
-        await self._remove(gallery_id)
+        await self.remove(gallery_id)
 
-    async def _remove(self, gallery_id: str) -> None:
-        await self._projection.drop(gallery_id)
+    async def remove(self, gallery_id: str, *, moved: bool = False) -> None:
+        """Remove what stands under an id that no name leads to; `moved` is for Projection.drop."""
+        await self._projection.drop(gallery_id, moved=moved)
         await self._records.erase_gallery(gallery_id)
 
     async def _status(self, gallery: Gallery, call: Call) -> GalleryStatus:
@@ -217,7 +225,8 @@ def page_limit(page_size: int) -> int:
     return page_size or _DEFAULT_PAGE
 
 
-def _threshold(value: float | None, default: Threshold, field: str) -> Threshold:
+def threshold_or(value: float | None, default: Threshold, field: str) -> Threshold:
+    """Return an operator's threshold, or the pack's where there is none. Raises InvalidField."""
     if value is None:
         return default
     return Threshold(check_threshold(value, field), ThresholdSource.OPERATOR)

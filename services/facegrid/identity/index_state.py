@@ -14,6 +14,7 @@ from facegrid.domain.revisions import next_revision
 class IndexState:
     """One gallery's index. `hidden` encounters may be in the index and are not to be seen.
 
+    `leaving` are sets that note what is removed while rows are added to the index.
     `shown` has the subject of each encounter that is in the index, `subjects` the number of these by subject.
     `owed` are the encounters of which a change failed in the index: those to be shown, or None. `begun` are
     the revisions of mutations under way. `place` and watermarks, `settling` with its time, are empty until
@@ -26,6 +27,7 @@ class IndexState:
     given: int = 0
     swaps: int = 0
     hidden: set[str] = field(default_factory=set)
+    leaving: list[set[str]] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)
     owed: dict[str, Encounter | None] = field(default_factory=dict)
     subjects: Counter[str] = field(default_factory=Counter)
@@ -80,7 +82,8 @@ class IndexState:
 
     def hide(self, encounter_ids: Sequence[str]) -> None:
         """Let searches leave encounters out, and count them no more."""
-        self.hidden.update(encounter_ids)
+        for noted in (self.hidden, *self.leaving):
+            noted.update(encounter_ids)
         gone = [self.shown.pop(one) for one in encounter_ids if one in self.shown]
         for subject_id in gone:
             self.subjects[subject_id] -= 1

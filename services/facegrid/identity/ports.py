@@ -11,9 +11,19 @@ from numpy.typing import NDArray
 
 from facegrid.domain.attributes import Attribute, FaceAttributes
 from facegrid.domain.calls import Call
+from facegrid.domain.columns import TemplateColumns
 from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.faces import DetectedFace, Detection, Floats
-from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, Watermark
+from facegrid.domain.filters import UNRESTRICTED, Restriction
+from facegrid.domain.galleries import (
+    Amendment,
+    Encounter,
+    Gallery,
+    IndexRows,
+    Subject,
+    Tombstone,
+    Watermark,
+)
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.domain.matching import Hit
 from facegrid.domain.packs import Pack
@@ -139,7 +149,7 @@ class Records(Protocol):
         ...
 
     async def subject(self, gallery: Gallery, subject_id: str) -> Subject | None:
-        """Return a subject with its active encounters; None where there is none."""
+        """Return a subject with its encounters; None where there is none."""
         ...
 
     async def subjects(self, gallery: Gallery, after: str, limit: int) -> tuple[list[Subject], str]:
@@ -161,8 +171,39 @@ class Records(Protocol):
         """Remove encounters and, with the last one, their subject; mark their request ids as deleted."""
         ...
 
+    async def amendment(self, gallery: Gallery, call: Call) -> Amendment | None:
+        """Return what an earlier try of this call changed, its labels aside. Raises RequestIdReused."""
+        ...
+
+    async def amend(self, gallery: Gallery, subject_id: str, amendment: Amendment, call: Call) -> None:
+        """Write an amendment of a subject or of one of its encounters: from here on it counts."""
+        ...
+
+    async def settle(self, gallery: Gallery, call: Call) -> None:
+        """Take note that the index knows what a call amended."""
+        ...
+
+    async def amended(self, gallery: Gallery) -> set[str]:
+        """Return the encounters whose labels an index that holds their rows may not know."""
+        ...
+
+    async def begin_import(self, gallery: Gallery, call: Call, revision: int) -> "TemplateImport":
+        """Begin to write encounters whose templates exist already; a revision first shows them."""
+        ...
+
+    async def export_page(self, gallery: Gallery, after: str) -> tuple[list[Encounter], str]:
+        """Return some encounters, and the cursor of the next page ('' at the end); pages are of any size.
+
+        All pages have each encounter once; what changes meanwhile may be there or not.
+        """
+        ...
+
+    async def photograph(self, gallery: Gallery, encounter: Encounter, sample: int) -> bytes | None:
+        """Return the photograph of a sample; None where it is not kept, or was removed."""
+        ...
+
     def rows(self, gallery: Gallery) -> AsyncIterator[tuple[IndexRows, int]]:
-        """Yield the rows of all active encounters in batches, after finishing what a crash left half done.
+        """Yield the rows of all encounters that are searched in batches; first finish what a crash broke off.
 
         Beside them stands the latest revision that first shows one of them.
         """
@@ -203,6 +244,30 @@ class Records(Protocol):
         ...
 
 
+class TemplateImport(Protocol):
+    """Encounters on their way into the records; none counts before `publish`."""
+
+    async def add(self, columns: TemplateColumns) -> None:
+        """Write encounters."""
+        ...
+
+    async def publish(self, call: Call) -> int:
+        """Let all encounters count, in one step, and return the revision that shows them.
+
+        It is the earlier one of a retry, whose encounters are not written again; `call` has the digest of
+        all that was added. Raises RequestIdReused.
+        """
+        ...
+
+    async def discard(self) -> None:
+        """Remove what was written, where it was not published."""
+        ...
+
+    def rows(self) -> AsyncIterator[IndexRows]:
+        """Yield the rows of what was published, perhaps among others that are active."""
+        ...
+
+
 class Index(Protocol):
     """A projection of one or more galleries that can be searched. `gallery` is a gallery's id."""
 
@@ -238,11 +303,18 @@ class Index(Protocol):
         ...
 
     async def search(
-        self, gallery: str, probes: Floats, limit: int, settings: IndexSettings = EXACT_INDEX
+        self,
+        gallery: str,
+        probes: Floats,
+        limit: int,
+        settings: IndexSettings = EXACT_INDEX,
+        *,
+        restriction: Restriction = UNRESTRICTED,
     ) -> list[list[Hit]]:
-        """Return for each probe of (N, dimension) the `limit` best rows, best first, with exact scores.
+        """Return for each probe of (N, dimension) the `limit` best of the rows that a restriction allows.
 
-        Fewer hits than `limit` mean that the index holds, or an approximate search finds, no more rows.
+        They stand best first, with exact scores. Fewer hits than `limit` mean that the index holds, or an
+        approximate search finds, no more such rows.
         """
         ...
 

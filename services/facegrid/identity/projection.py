@@ -3,13 +3,19 @@
 import asyncio
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
-from facegrid.domain.errors import GalleryNotFound, IndexLoading, RevisionNotReached, StoreUnavailable
+from facegrid.domain.errors import (
+    GalleryMoved,
+    GalleryNotFound,
+    IndexLoading,
+    RevisionNotReached,
+    StoreUnavailable,
+)
 from facegrid.domain.faces import Floats
+from facegrid.domain.filters import UNRESTRICTED, Restriction
 from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Watermark, index_rows
-from facegrid.domain.labels import Status
 from facegrid.domain.matching import Hit, best_per_subject, is_settled
 from facegrid.identity.index_state import IndexState
 from facegrid.identity.ports import Index, Records
@@ -19,6 +25,7 @@ _ANSWER_MARGIN = 0.9
 _HIDDEN_FOR_S = 60.0
 _OVERFETCH = 4
 _SETTLING_S = 0.5
+_ROWS_A_STEP = 4096
 
 
 class Projection:
@@ -28,7 +35,7 @@ class Projection:
         """Take the records and the index that projects them."""
         self._records, self._index = records, index
         self._states: dict[str, IndexState] = {}
-        self._dropped: set[str] = set()
+        self._dropped: dict[str, bool] = {}
 
     @property
     def approximates(self) -> bool:
@@ -49,7 +56,7 @@ class Projection:
         Raises GalleryNotFound.
         """
         if self.is_dropped(gallery):
-            raise _deleted(gallery)
+            raise self.gone(gallery)
         state = self._states.setdefault(gallery.gallery_id, IndexState(gallery))
         if state.filling is None or (state.filling.done() and _failed(state.filling)):
             state.filling = asyncio.create_task(self._fill(gallery, state))
@@ -86,6 +93,11 @@ class Projection:
         """Return the number of subjects that a search covers."""
         return len(self._state(gallery).subjects)
 
+    def has_subject(self, gallery: Gallery, subject_id: str) -> bool:
+        """Say whether a search covers a subject; False also where the index is not filled yet."""
+        state = self._states.get(gallery.gallery_id)
+        return state is not None and subject_id in state.subjects
+
     @contextmanager
     def revise(self, gallery: Gallery) -> Iterator[int]:
         """Give a mutation its revision, which no watermark reaches until the context ends.
@@ -110,7 +122,8 @@ class Projection:
         """Show an encounter and, in the same step, no longer those that it replaces."""
         state = self._state(gallery)
         with state.owing({**dict.fromkeys(encounter.replaces), encounter.encounter_id: encounter}):
-            if encounter.encounter_id not in state.shown and encounter.labels.status is Status.ACTIVE:
+            missed = encounter.encounter_id not in state.shown or encounter.encounter_id in state.owed
+            if missed and encounter.labels.searched:
                 await self._show(state, gallery, encounter)
             await self.remove(gallery, encounter.replaces, encounter.revision)
 
@@ -118,10 +131,50 @@ class Projection:
         if encounter.replaces:
             state.hidden.add(encounter.encounter_id)
         await self._index.add(gallery.gallery_id, index_rows([encounter], gallery.dimension))
-        if encounter.replaces:
-            state.hidden.discard(encounter.encounter_id)
-            state.swaps += 1
+        state.hidden.discard(encounter.encounter_id)
+        state.swaps += bool(encounter.replaces)
         state.note({encounter.encounter_id: encounter.subject_id})
+
+    async def amend(self, gallery: Gallery, encounters: Sequence[Encounter], revision: int) -> None:
+        """Show encounters with the labels that they have now, or no longer."""
+        state = self._state(gallery)
+        shown = {one.encounter_id: one for one in encounters if one.labels.searched}
+        if shown:
+            with state.owing(shown):
+                await self._index.add(gallery.gallery_id, index_rows(encounters, gallery.dimension))
+            state.hidden.difference_update(shown)
+            state.note({one.encounter_id: one.subject_id for one in shown.values()})
+        gone = [one.encounter_id for one in encounters if one.encounter_id not in shown]
+        await self.remove(gallery, gone, revision)
+
+    async def add_rows(self, gallery: Gallery, batches: AsyncIterator[IndexRows]) -> AsyncIterator[int]:
+        """Show rows of durable encounters; yields the number of rows after each step."""
+        state, gone = self._state(gallery), set[str]()
+        state.leaving.append(gone)
+        try:
+            async for batch in batches:
+                for start in range(0, len(batch), _ROWS_A_STEP):
+                    part = batch.part(slice(start, start + _ROWS_A_STEP))
+                    await self._show_rows(state, gallery, part, gone)
+                    yield len(part)
+        finally:
+            state.leaving.remove(gone)
+
+    async def _show_rows(self, state: IndexState, gallery: Gallery, rows: IndexRows, gone: set[str]) -> None:
+        ids = rows.encounter_ids
+        fresh = [row for row, one in enumerate(ids) if one not in state.shown and one not in gone]
+        await self._index.add(gallery.gallery_id, rows if len(fresh) == len(ids) else rows.take(fresh))
+        if late := gone.intersection(ids):
+            await self._index.remove(gallery.gallery_id, sorted(late))
+        pairs = zip(ids, rows.subject_ids, strict=True)
+        state.note({one: subject for one, subject in pairs if one not in gone})
+
+    async def reached(self, gallery: Gallery, revision: int) -> None:
+        """Let searches be told that they see a revision."""
+        state = self._state(gallery)
+        async with state.changed:
+            state.revision = max(state.revision, revision)
+            state.changed.notify_all()
 
     async def remove(self, gallery: Gallery, encounter_ids: Sequence[str], revision: int) -> None:
         """Take encounters out of all searches from now on."""
@@ -133,9 +186,7 @@ class Projection:
             # An index may show a removed row for a moment, and a search may be under way.
             forget = state.hidden.difference_update
             asyncio.get_running_loop().call_later(_HIDDEN_FOR_S, forget, tuple(encounter_ids))
-        async with state.changed:
-            state.revision = max(state.revision, revision)
-            state.changed.notify_all()
+        await self.reached(gallery, revision)
 
     async def settle(self, gallery: Gallery, subject_id: str) -> None:
         """Bring to the index what failed of a subject, which the caller holds, and what went from others.
@@ -160,12 +211,16 @@ class Projection:
             for encounter in state.owed.values()
         }
 
-    async def search(self, gallery: Gallery, probes: Floats, top: int) -> list[list[Hit]]:
-        """Return for each probe of (N, dimension) the `top` best subjects, best first."""
+    async def search(
+        self, gallery: Gallery, probes: Floats, top: int, restriction: Restriction = UNRESTRICTED
+    ) -> list[list[Hit]]:
+        """Return for each probe of (N, dimension) the `top` best subjects that are allowed, best first."""
         state, limit = self._state(gallery), top * _OVERFETCH
         while True:
             swaps = state.swaps
-            found = await self._index.search(gallery.gallery_id, probes, limit, gallery.index)
+            found = await self._index.search(
+                gallery.gallery_id, probes, limit, gallery.index, restriction=restriction
+            )
             if state.swaps != swaps:
                 continue  # a replacement went by: these rows may show its subject twice, or not at all
             seen = [[hit for hit in hits if hit.encounter_id not in state.hidden] for hits in found]
@@ -180,9 +235,12 @@ class Projection:
         """Wait until the index is as searches will find it when nothing changes any more."""
         await self._index.build(gallery.gallery_id)
 
-    async def drop(self, gallery_id: str) -> None:
-        """Forget a deleted gallery, for good; those who wait for it get GalleryNotFound."""
-        self._dropped.add(gallery_id)
+    async def drop(self, gallery_id: str, *, moved: bool = False) -> None:
+        """Forget a deleted gallery, for good; those who wait for it get GalleryNotFound.
+
+        They get GalleryMoved where a migration has put another one into its place.
+        """
+        self._dropped[gallery_id] = moved
         state = self._states.pop(gallery_id, None)
         if state and state.filling:
             await asyncio.wait([state.filling])
@@ -192,11 +250,17 @@ class Projection:
         """Say whether the gallery was deleted while this process runs."""
         return gallery.gallery_id in self._dropped
 
+    def gone(self, gallery: Gallery) -> GalleryNotFound | GalleryMoved:
+        """Return what to tell those who meant a gallery that was deleted meanwhile, or moved."""
+        if self._dropped.get(gallery.gallery_id):
+            return GalleryMoved(f"gallery {gallery.name} has just moved to another pack; retry")
+        return GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
+
     def _state(self, gallery: Gallery) -> IndexState:
         try:
             return self._states[gallery.gallery_id]
         except KeyError:
-            raise _deleted(gallery) from None
+            raise self.gone(gallery) from None
 
     async def _fill(self, gallery: Gallery, state: IndexState) -> None:
         known = await self._records.watermark(gallery.gallery_id)
@@ -214,12 +278,15 @@ class Projection:
         place = await self._index.resume(gallery.gallery_id, gallery.template_version, gallery.index)
         if not (place and known.complete and known.place == place):
             return False
-        count = 0
+        count, amended = 0, await self._records.amended(gallery)
         async for rows, revision in self._records.rows(gallery):
             self._note_batch(gallery, state, rows, revision)
             count += len(rows)
             if revision > known.revision:
                 await self._index.add(gallery.gallery_id, rows)
+            elif amended:
+                changed = [row for row, one in enumerate(rows.encounter_ids) if one in amended]
+                await self._index.add(gallery.gallery_id, rows.take(changed))
         await self._index.remove(gallery.gallery_id, await self._records.replaced(gallery))
         return await self._index.count(gallery.gallery_id) == count
 
@@ -228,10 +295,15 @@ class Projection:
         present = await self._index.open(
             gallery.gallery_id, gallery.template_version, gallery.dimension, gallery.index
         )
+        amended = await self._records.amended(gallery) if present else set()
         async for rows, revision in self._records.rows(gallery):
             self._note_batch(gallery, state, rows, revision)
             keys = rows.keys if present else ()
-            missing = [row for row, key in enumerate(keys) if key not in present]
+            missing = [
+                row
+                for row, key in enumerate(keys)
+                if key not in present or rows.encounter_ids[row] in amended
+            ]
             await self._index.add(gallery.gallery_id, rows.take(missing) if keys else rows)
             present.difference_update(keys)
         gone = {key.partition("/")[0] for key in present}
@@ -239,13 +311,9 @@ class Projection:
 
     def _note_batch(self, gallery: Gallery, state: IndexState, rows: IndexRows, revision: int) -> None:
         if self.is_dropped(gallery):
-            raise _deleted(gallery)
+            raise self.gone(gallery)
         state.note(dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
         state.revision = max(state.revision, revision)
-
-
-def _deleted(gallery: Gallery) -> GalleryNotFound:
-    return GalleryNotFound(f"gallery {gallery.name} was deleted meanwhile", field="gallery")
 
 
 def _failed(task: asyncio.Task[None]) -> bool:

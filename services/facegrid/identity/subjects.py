@@ -1,14 +1,16 @@
 """Subjects: described, listed, deleted."""
 
+from dataclasses import replace
 from functools import partial
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import EncounterNotFound, SubjectNotFound
-from facegrid.domain.galleries import Gallery, Subject, Tombstone
+from facegrid.domain.galleries import Encounter, Gallery, Subject, Tombstone
 from facegrid.domain.names import check_name
 from facegrid.identity.galleries import Galleries, page_limit
 from facegrid.identity.ports import Records
 from facegrid.identity.projection import Projection
+from facegrid.identity.twins import Twins
 from facegrid.identity.writes import Writes
 
 
@@ -21,9 +23,10 @@ class Subjects:
         records: Records,
         projection: Projection,
         writes: Writes,
+        twins: Twins,
     ) -> None:
-        """Take the galleries, the records, the projection, and the writes, which enrolment shares."""
-        self._galleries, self._records = galleries, records
+        """Take the galleries, the records, the projection, and the writes and twins that enrolment shares."""
+        self._galleries, self._records, self._twins = galleries, records, twins
         self._projection, self._writes = projection, writes
 
     async def get(self, gallery_name: str, subject_id: str) -> Subject:
@@ -59,7 +62,7 @@ class Subjects:
 
     async def _delete(self, call: Call, gallery: Gallery, subject_id: str, encounter_id: str) -> int:
         check_name(subject_id, "subject_id")
-        await self._projection.ready(gallery, call.deadline)
+        await self._twins.ready(gallery, call.deadline)
         async with self._writes.hold(gallery, subject_id):
             await self._projection.settle(gallery, subject_id)
             tombstone = await self._records.tombstone(gallery, call)
@@ -69,6 +72,7 @@ class Subjects:
             else:
                 await self._projection.remove(gallery, tombstone.encounter_ids, tombstone.revision)
             await self._records.erase(gallery, subject_id, tombstone.encounter_ids)
+            await self._twins.bury(gallery, subject_id, tombstone, call)
             return tombstone.revision
 
     async def _bury(self, call: Call, gallery: Gallery, doomed: tuple[str, ...]) -> Tombstone:
@@ -79,24 +83,56 @@ class Subjects:
         return tombstone
 
     async def _doomed(self, gallery: Gallery, subject_id: str, encounter_id: str) -> tuple[str, ...]:
-        subject = await find_subject(self._records, gallery, subject_id)
-        ids = tuple(encounter.encounter_id for encounter in subject.encounters)
-        if not encounter_id:
-            return ids
-        if encounter_id not in ids:
-            raise EncounterNotFound(
-                f"subject {subject_id} has no encounter {encounter_id}; GetSubject lists those that it has",
-                field="encounter_id",
-            )
-        return (encounter_id,)
+        ids = tuple(await self._twins.encounter_ids(gallery, subject_id))
+        if not ids:
+            raise _unknown(gallery, subject_id)
+        if encounter_id and encounter_id not in ids:
+            raise _unknown_encounter(subject_id, encounter_id)
+        return (encounter_id,) if encounter_id else ids
 
 
-async def find_subject(records: Records, gallery: Gallery, subject_id: str) -> Subject:
-    """Return a subject of a gallery. Raises InvalidField and SubjectNotFound."""
-    subject = await records.subject(gallery, check_name(subject_id, "subject_id"))
-    if subject is None:
+def find_encounter(subject: Subject, encounter_id: str) -> Encounter:
+    """Return an encounter of a subject. Raises EncounterNotFound."""
+    for encounter in subject.encounters:
+        if encounter.encounter_id == encounter_id:
+            return encounter
+    raise _unknown_encounter(subject.subject_id, encounter_id)
+
+
+async def find_searched(
+    records: Records, gallery: Gallery, subject_id: str, field: str = "subject_id"
+) -> Subject:
+    """Return a subject with the encounters that searches count. Raises SubjectNotFound where it has none."""
+    subject = await find_subject(records, gallery, subject_id, field)
+    searched = tuple(one for one in subject.encounters if one.labels.searched)
+    if not searched:
         raise SubjectNotFound(
-            f"gallery {gallery.name} has no subject {subject_id}; enrol it first, or check the id",
-            field="subject_id",
+            f"subject {subject_id} of gallery {gallery.name} is inactive, or each of its encounters is; "
+            "activate it first",
+            field=field,
         )
+    return replace(subject, encounters=searched)
+
+
+async def find_subject(
+    records: Records, gallery: Gallery, subject_id: str, field: str = "subject_id"
+) -> Subject:
+    """Return a subject of a gallery. Raises InvalidField and SubjectNotFound."""
+    subject = await records.subject(gallery, check_name(subject_id, field))
+    if subject is None:
+        raise _unknown(gallery, subject_id, field)
     return subject
+
+
+def _unknown_encounter(subject_id: str, encounter_id: str) -> EncounterNotFound:
+    return EncounterNotFound(
+        f"subject {subject_id} has no encounter {encounter_id}; GetSubject lists those that it has",
+        field="encounter_id",
+    )
+
+
+def _unknown(gallery: Gallery, subject_id: str, field: str = "subject_id") -> SubjectNotFound:
+    return SubjectNotFound(
+        f"gallery {gallery.name} has no subject {subject_id}; enrol it first, or check the id",
+        field=field,
+    )

@@ -7,16 +7,17 @@ from facegrid.domain.calls import Call
 from facegrid.domain.detection import SERVER_DEFAULT, DetectionOptions
 from facegrid.domain.faces import FaceSelection
 from facegrid.domain.galleries import Subject
-from facegrid.domain.matching import Hit, best_per_subject
+from facegrid.domain.matching import Hit, best_per_subject, is_match
 from facegrid.domain.revisions import revision_from_token
 from facegrid.domain.templates import SentTemplate, Template, cosine
-from facegrid.identity.deadlines import before
+from facegrid.identity.deadlines import STORE_LATE, before
 from facegrid.identity.extract import Extract, ExtractedFace, one_face_only
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Records
 from facegrid.identity.projection import Projection
 from facegrid.identity.searching import SearchReport
-from facegrid.identity.subjects import find_subject
+from facegrid.identity.shadow import Shadow
+from facegrid.identity.subjects import find_searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,15 @@ class Verify:
     """Compares a probe with one subject."""
 
     def __init__(
-        self, galleries: Galleries, extract: Extract, records: Records, projection: Projection
+        self,
+        galleries: Galleries,
+        extract: Extract,
+        records: Records,
+        projection: Projection,
+        shadow: Shadow,
     ) -> None:
-        """Take the galleries, the extraction, the records and the projection."""
-        self._galleries, self._extract = galleries, extract
+        """Take the galleries, the extraction, the records, the projection, and what repeats comparisons."""
+        self._galleries, self._extract, self._shadow = galleries, extract, shadow
         self._records, self._projection = records, projection
 
     async def __call__(
@@ -49,17 +55,22 @@ class Verify:
         min_revision: str,
         detection: DetectionOptions = SERVER_DEFAULT,
     ) -> Verification:
-        """Return the subject's highest score. Raises SubjectNotFound and the errors of extraction."""
+        """Return the highest score of the subject's active samples.
+
+        Raises SubjectNotFound, also where there are none, and the errors of extraction.
+        """
         gallery, pack = await self._galleries.get_with_pack(gallery_name)
-        revision = revision_from_token(gallery.gallery_id, min_revision) if min_revision else 0
+        revision = revision_from_token(gallery, min_revision) if min_revision else 0
         selection = one_face_only(selection)
         probed = await self._extract.from_source(probe, pack, selection, "probe", detection)
         start = time.perf_counter()
         await self._projection.reach(gallery, revision, call.deadline)
-        async with before(call.deadline, "the object store did not answer in time; retry later"):
-            subject = await find_subject(self._records, gallery, subject_id)
+        async with before(call.deadline, STORE_LATE):
+            subject = await find_searched(self._records, gallery, subject_id)
         (face,) = probed.faces
         best = _best_sample(subject, face.template)
+        matched = subject_id if is_match(best.score, gallery.thresholds.verify) else ""
+        self._shadow.observe(gallery, [probe], detection, [(face, matched)], claimed=subject_id)
         return Verification(
             best,
             face,

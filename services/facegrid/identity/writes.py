@@ -18,12 +18,12 @@ class Writes:
     def __init__(self, most: int) -> None:
         """Take the most that may be under way, those included whose callers are gone."""
         self._room = asyncio.Semaphore(most)
-        self._subjects: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._subjects: WeakValueDictionary[tuple[bytes, str], asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def hold(self, gallery: Gallery, subject_id: str) -> AsyncIterator[None]:
-        """Keep other writers away from a subject."""
-        lock = self._subjects.setdefault((gallery.gallery_id, subject_id), asyncio.Lock())
+        """Keep other writers away from a subject, in both galleries of a migration: they share their key."""
+        lock = self._subjects.setdefault((gallery.key, subject_id), asyncio.Lock())
         async with lock:
             yield
 

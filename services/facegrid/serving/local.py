@@ -127,6 +127,7 @@ async def running(settings: Settings, listen: str, vision: Vision) -> AsyncItera
             if settings.metrics:
                 stack.enter_context(serving(metrics, settings.metrics))
             await stack.enter_async_context(_role(settings, store, application, server))
+            stack.push_async_callback(application.shadow.close)
             stack.push_async_callback(server.stop, settings.drain_s)
             await (application.warm_galleries() if store.succeed else application.load())
         await server.set_serving(serving=True)

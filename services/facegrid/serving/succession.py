@@ -64,6 +64,7 @@ async def _lead(settings: Settings, store: OpenStore, vision: Vision, server: Ga
                 except Unavailable as error:
                     log.warning("waiting to lead", message=error.message)
                     await asyncio.sleep(_RETRY_S)
+        stack.push_async_callback(application.shadow.close)
         await stack.enter_async_context(application.upkeep())
         server.lead(application.servicers)
         log.info("leading")

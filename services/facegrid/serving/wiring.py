@@ -13,13 +13,17 @@ import structlog
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.detection import DetectionMode, DetectionOptions
 from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFound
+from facegrid.gateway.bulk_servicer import BulkServicer
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.maintenance_servicer import MaintenanceServicer
+from facegrid.gateway.migration_servicer import MigrationServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
 from facegrid.identity.audit import AuditGallery
+from facegrid.identity.bulk_export import ExportTemplates
+from facegrid.identity.bulk_import import ImportTemplates
 from facegrid.identity.catching_up import CatchUp
 from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
@@ -28,11 +32,16 @@ from facegrid.identity.extract import Extract
 from facegrid.identity.following import Following
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identify
+from facegrid.identity.migrate import Migrate
+from facegrid.identity.migrations import Migrations
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
 from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
+from facegrid.identity.shadow import Shadow
 from facegrid.identity.subjects import Subjects
 from facegrid.identity.tune import TuneGallery
+from facegrid.identity.twins import Twins
+from facegrid.identity.update import Update
 from facegrid.identity.verify import Verify
 from facegrid.identity.watching import WatchSearches
 from facegrid.identity.writes import Writes
@@ -46,6 +55,7 @@ from facegrid.storage.indexes.milvus_connection import MilvusOptions
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.records.followed import FollowedRecords
 from facegrid.storage.records.records import StoredRecords
+from facegrid.storage.records.twins import StoredTwins
 from facegrid.vision.decode import PhotographLimits
 from facegrid.vision.device import choose_device, usable_cores
 from facegrid.vision.engine import BATCHES, VisionEngine
@@ -80,6 +90,8 @@ class Application:
     audit: AuditGallery
     watch_searches: WatchSearches
     threads: Executor
+    migrate: Migrate
+    shadow: Shadow
     default_pack: str
 
     async def warm(self) -> None:
@@ -119,12 +131,14 @@ class Application:
         """Load the galleries' packs and fill their indexes. Raises ConfigurationError and Unavailable."""
         await self.warm_galleries()
         await self.galleries.fill()
+        await self.migrate.resume()
 
     def upkeep(self) -> AbstractAsyncContextManager[None]:
         """Do beside the calls what the server that writes to the store has to do."""
         return upkeep(
             compact=self.compact,
             catch_up=self.catch_up,
+            migrate=self.migrate,
             publish_watermarks=self.projection.publish,
             watch_searches=self.watch_searches,
         )
@@ -173,21 +187,31 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision, metr
     leads = store.succeed is None
     watch_searches = WatchSearches(projection, trials, settings.audit_share if leads else 0)
     metrics.watch(watch_searches.galleries)
+    twin_records = StoredTwins(store.objects, records)
+    twins = Twins(galleries, extract, records, twin_records, projection)
+    shadow = Shadow(galleries, extract, records, projection)
+    migrate = Migrate(galleries, records, twin_records, projection, writes=writes, twins=twins)
     servicers = Servicers(
         FaceServicer(
             extract, Compare(extract), Analyze(galleries, extract, vision, _allowed(settings.attributes))
         ),
-        GalleryServicer(galleries, Subjects(galleries, records, projection, writes)),
+        GalleryServicer(
+            galleries,
+            Subjects(galleries, records, projection, writes, twins),
+            Update(galleries, records, projection, writes, twins),
+        ),
         IdentityServicer(
-            Enroll(galleries, extract, records, projection, writes),
-            Verify(galleries, extract, records, projection),
-            Identify(galleries, extract, projection, watch_searches),
+            Enroll(galleries, extract, records, projection, writes, twins=twins),
+            Verify(galleries, extract, records, projection, shadow),
+            Identify(galleries, extract, records, projection, shadow, watch=watch_searches),
             metrics,
         ),
         MaintenanceServicer(audit, TuneGallery(galleries, projection, trials)),
+        MigrationServicer(
+            Migrations(galleries, extract, twin_records, projection, migrate=migrate, shadow=shadow)
+        ),
+        BulkServicer(ImportTemplates(galleries, records, projection), ExportTemplates(galleries, records)),
     )
-    compact = Compact(galleries, records, projection, writes, settings.compact_after)
-    catch_up = CatchUp(projection, writes)
     return Application(
         servicers,
         galleries,
@@ -195,11 +219,13 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision, metr
         records,
         index,
         projection,
-        compact,
-        catch_up,
+        Compact(galleries, records, projection, writes, settings.compact_after),
+        CatchUp(projection, writes),
         audit,
         watch_searches,
         threads,
+        migrate,
+        shadow,
         settings.pack,
     )
 

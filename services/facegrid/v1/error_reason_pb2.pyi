@@ -96,6 +96,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: of several servers on one store, the one that does what changes it can't be reached, or another
     is about to take its place. Retry.
     """
+    ERROR_REASON_WRONG_MIGRATION_STATE: _ErrorReason.ValueType  # 40
+    """FAILED_PRECONDITION: the gallery's migration to another pack, or the lack of one, does not allow it."""
+    ERROR_REASON_GALLERY_MOVED: _ErrorReason.ValueType  # 41
+    """UNAVAILABLE: a migration of the gallery ended while the call was under way. Retry."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed; the comment gives the status code that comes with it."""
@@ -172,4 +176,8 @@ ERROR_REASON_LEADER_UNAVAILABLE: ErrorReason.ValueType  # 31
 """UNAVAILABLE: of several servers on one store, the one that does what changes it can't be reached, or another
 is about to take its place. Retry.
 """
+ERROR_REASON_WRONG_MIGRATION_STATE: ErrorReason.ValueType  # 40
+"""FAILED_PRECONDITION: the gallery's migration to another pack, or the lack of one, does not allow it."""
+ERROR_REASON_GALLERY_MOVED: ErrorReason.ValueType  # 41
+"""UNAVAILABLE: a migration of the gallery ended while the call was under way. Retry."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from facegrid.v1 import types_pb2 as facegrid_dot_v1_dot_types__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!facegrid/v1/gallery_service.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x17\x66\x61\x63\x65grid/v1/types.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x8e\x03\n\x14\x43reateGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x1d\n\x10verify_threshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1f\n\x12identify_threshold\x18\x05 \x01(\x02H\x01\x88\x01\x01\x12\x1d\n\x10keep_photographs\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12/\n\rquality_rules\x18\x07 \x03(\x0b\x32\x18.facegrid.v1.QualityRule\x12*\n\nattributes\x18\x08 \x03(\x0e\x32\x16.facegrid.v1.Attribute\x12)\n\x05index\x18\t \x01(\x0b\x32\x1a.facegrid.v1.IndexSettingsB\x13\n\x11_verify_thresholdB\x15\n\x13_identify_thresholdB\x13\n\x11_keep_photographs\">\n\x15\x43reateGalleryResponse\x12%\n\x07gallery\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Gallery\"U\n\x11GetGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12GetGalleryResponse\x12%\n\x07gallery\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Gallery\"k\n\x14ListGalleriesRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x15ListGalleriesResponse\x12\'\n\tgalleries\x18\x01 \x03(\x0b\x32\x14.facegrid.v1.Gallery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x14\x44\x65leteGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x17\n\x15\x44\x65leteGalleryResponse\"r\n\x11GetSubjectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12GetSubjectResponse\x12%\n\x07subject\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Subject\"\x81\x01\n\x13ListSubjectsRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"W\n\x14ListSubjectsResponse\x12&\n\x08subjects\x18\x01 \x03(\x0b\x32\x14.facegrid.v1.Subject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x14\x44\x65leteSubjectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\")\n\x15\x44\x65leteSubjectResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\"\x93\x01\n\x16\x44\x65leteEncounterRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x65ncounter_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\"+\n\x17\x44\x65leteEncounterResponse\x12\x10\n\x08revision\x18\x01 \x01(\t2\xd5\x05\n\x0eGalleryService\x12V\n\rCreateGallery\x12!.facegrid.v1.CreateGalleryRequest\x1a\".facegrid.v1.CreateGalleryResponse\x12R\n\nGetGallery\x12\x1e.facegrid.v1.GetGalleryRequest\x1a\x1f.facegrid.v1.GetGalleryResponse\"\x03\x90\x02\x01\x12[\n\rListGalleries\x12!.facegrid.v1.ListGalleriesRequest\x1a\".facegrid.v1.ListGalleriesResponse\"\x03\x90\x02\x01\x12V\n\rDeleteGallery\x12!.facegrid.v1.DeleteGalleryRequest\x1a\".facegrid.v1.DeleteGalleryResponse\x12R\n\nGetSubject\x12\x1e.facegrid.v1.GetSubjectRequest\x1a\x1f.facegrid.v1.GetSubjectResponse\"\x03\x90\x02\x01\x12X\n\x0cListSubjects\x12 .facegrid.v1.ListSubjectsRequest\x1a!.facegrid.v1.ListSubjectsResponse\"\x03\x90\x02\x01\x12V\n\rDeleteSubject\x12!.facegrid.v1.DeleteSubjectRequest\x1a\".facegrid.v1.DeleteSubjectResponse\x12\\\n\x0f\x44\x65leteEncounter\x12#.facegrid.v1.DeleteEncounterRequest\x1a$.facegrid.v1.DeleteEncounterResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!facegrid/v1/gallery_service.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x17\x66\x61\x63\x65grid/v1/types.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\"\x8e\x03\n\x14\x43reateGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x1d\n\x10verify_threshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1f\n\x12identify_threshold\x18\x05 \x01(\x02H\x01\x88\x01\x01\x12\x1d\n\x10keep_photographs\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12/\n\rquality_rules\x18\x07 \x03(\x0b\x32\x18.facegrid.v1.QualityRule\x12*\n\nattributes\x18\x08 \x03(\x0e\x32\x16.facegrid.v1.Attribute\x12)\n\x05index\x18\t \x01(\x0b\x32\x1a.facegrid.v1.IndexSettingsB\x13\n\x11_verify_thresholdB\x15\n\x13_identify_thresholdB\x13\n\x11_keep_photographs\">\n\x15\x43reateGalleryResponse\x12%\n\x07gallery\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Gallery\"U\n\x11GetGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12GetGalleryResponse\x12%\n\x07gallery\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Gallery\"k\n\x14ListGalleriesRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x15ListGalleriesResponse\x12\'\n\tgalleries\x18\x01 \x03(\x0b\x32\x14.facegrid.v1.Gallery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x14\x44\x65leteGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x17\n\x15\x44\x65leteGalleryResponse\"r\n\x11GetSubjectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12GetSubjectResponse\x12%\n\x07subject\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Subject\"\x81\x01\n\x13ListSubjectsRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"W\n\x14ListSubjectsResponse\x12&\n\x08subjects\x18\x01 \x03(\x0b\x32\x14.facegrid.v1.Subject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa0\x01\n\x14UpdateSubjectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12)\n\x06status\x18\x04 \x01(\x0e\x32\x13.facegrid.v1.StatusB\x04\xe2\x41\x01\x02\"P\n\x15UpdateSubjectResponse\x12%\n\x07subject\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Subject\x12\x10\n\x08revision\x18\x02 \x01(\t\"\x90\x03\n\x16UpdateEncounterRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x65ncounter_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x43\n\x08metadata\x18\x05 \x03(\x0b\x32\x31.facegrid.v1.UpdateEncounterRequest.MetadataEntry\x12\x15\n\rsub_galleries\x18\x06 \x03(\t\x12#\n\x06status\x18\x07 \x01(\x0e\x32\x13.facegrid.v1.Status\x12\x35\n\x0bupdate_mask\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\x1a\x43\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.facegrid.v1.Value:\x02\x38\x01\"V\n\x17UpdateEncounterResponse\x12)\n\tencounter\x18\x01 \x01(\x0b\x32\x16.facegrid.v1.Encounter\x12\x10\n\x08revision\x18\x02 \x01(\t\"u\n\x14\x44\x65leteSubjectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\")\n\x15\x44\x65leteSubjectResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\"\x93\x01\n\x16\x44\x65leteEncounterRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x65ncounter_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\"+\n\x17\x44\x65leteEncounterResponse\x12\x10\n\x08revision\x18\x01 \x01(\t2\x8b\x07\n\x0eGalleryService\x12V\n\rCreateGallery\x12!.facegrid.v1.CreateGalleryRequest\x1a\".facegrid.v1.CreateGalleryResponse\x12R\n\nGetGallery\x12\x1e.facegrid.v1.GetGalleryRequest\x1a\x1f.facegrid.v1.GetGalleryResponse\"\x03\x90\x02\x01\x12[\n\rListGalleries\x12!.facegrid.v1.ListGalleriesRequest\x1a\".facegrid.v1.ListGalleriesResponse\"\x03\x90\x02\x01\x12V\n\rDeleteGallery\x12!.facegrid.v1.DeleteGalleryRequest\x1a\".facegrid.v1.DeleteGalleryResponse\x12R\n\nGetSubject\x12\x1e.facegrid.v1.GetSubjectRequest\x1a\x1f.facegrid.v1.GetSubjectResponse\"\x03\x90\x02\x01\x12X\n\x0cListSubjects\x12 .facegrid.v1.ListSubjectsRequest\x1a!.facegrid.v1.ListSubjectsResponse\"\x03\x90\x02\x01\x12V\n\rUpdateSubject\x12!.facegrid.v1.UpdateSubjectRequest\x1a\".facegrid.v1.UpdateSubjectResponse\x12\\\n\x0fUpdateEncounter\x12#.facegrid.v1.UpdateEncounterRequest\x1a$.facegrid.v1.UpdateEncounterResponse\x12V\n\rDeleteSubject\x12!.facegrid.v1.DeleteSubjectRequest\x1a\".facegrid.v1.DeleteSubjectResponse\x12\\\n\x0f\x44\x65leteEncounter\x12#.facegrid.v1.DeleteEncounterRequest\x1a$.facegrid.v1.DeleteEncounterResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +46,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSUBJECTREQUEST'].fields_by_name['subject_id']._serialized_options = b'\342A\001\002'
   _globals['_LISTSUBJECTSREQUEST'].fields_by_name['gallery']._loaded_options = None
   _globals['_LISTSUBJECTSREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATESUBJECTREQUEST'].fields_by_name['gallery']._loaded_options = None
+  _globals['_UPDATESUBJECTREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATESUBJECTREQUEST'].fields_by_name['subject_id']._loaded_options = None
+  _globals['_UPDATESUBJECTREQUEST'].fields_by_name['subject_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATESUBJECTREQUEST'].fields_by_name['status']._loaded_options = None
+  _globals['_UPDATESUBJECTREQUEST'].fields_by_name['status']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEENCOUNTERREQUEST_METADATAENTRY']._loaded_options = None
+  _globals['_UPDATEENCOUNTERREQUEST_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['gallery']._loaded_options = None
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['subject_id']._loaded_options = None
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['subject_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['encounter_id']._loaded_options = None
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['encounter_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEENCOUNTERREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\002'
   _globals['_DELETESUBJECTREQUEST'].fields_by_name['gallery']._loaded_options = None
   _globals['_DELETESUBJECTREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
   _globals['_DELETESUBJECTREQUEST'].fields_by_name['subject_id']._loaded_options = None
@@ -63,38 +80,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GALLERYSERVICE'].methods_by_name['GetSubject']._serialized_options = b'\220\002\001'
   _globals['_GALLERYSERVICE'].methods_by_name['ListSubjects']._loaded_options = None
   _globals['_GALLERYSERVICE'].methods_by_name['ListSubjects']._serialized_options = b'\220\002\001'
-  _globals['_CREATEGALLERYREQUEST']._serialized_start=109
-  _globals['_CREATEGALLERYREQUEST']._serialized_end=507
-  _globals['_CREATEGALLERYRESPONSE']._serialized_start=509
-  _globals['_CREATEGALLERYRESPONSE']._serialized_end=571
-  _globals['_GETGALLERYREQUEST']._serialized_start=573
-  _globals['_GETGALLERYREQUEST']._serialized_end=658
-  _globals['_GETGALLERYRESPONSE']._serialized_start=660
-  _globals['_GETGALLERYRESPONSE']._serialized_end=719
-  _globals['_LISTGALLERIESREQUEST']._serialized_start=721
-  _globals['_LISTGALLERIESREQUEST']._serialized_end=828
-  _globals['_LISTGALLERIESRESPONSE']._serialized_start=830
-  _globals['_LISTGALLERIESRESPONSE']._serialized_end=919
-  _globals['_DELETEGALLERYREQUEST']._serialized_start=921
-  _globals['_DELETEGALLERYREQUEST']._serialized_end=1009
-  _globals['_DELETEGALLERYRESPONSE']._serialized_start=1011
-  _globals['_DELETEGALLERYRESPONSE']._serialized_end=1034
-  _globals['_GETSUBJECTREQUEST']._serialized_start=1036
-  _globals['_GETSUBJECTREQUEST']._serialized_end=1150
-  _globals['_GETSUBJECTRESPONSE']._serialized_start=1152
-  _globals['_GETSUBJECTRESPONSE']._serialized_end=1211
-  _globals['_LISTSUBJECTSREQUEST']._serialized_start=1214
-  _globals['_LISTSUBJECTSREQUEST']._serialized_end=1343
-  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=1345
-  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=1432
-  _globals['_DELETESUBJECTREQUEST']._serialized_start=1434
-  _globals['_DELETESUBJECTREQUEST']._serialized_end=1551
-  _globals['_DELETESUBJECTRESPONSE']._serialized_start=1553
-  _globals['_DELETESUBJECTRESPONSE']._serialized_end=1594
-  _globals['_DELETEENCOUNTERREQUEST']._serialized_start=1597
-  _globals['_DELETEENCOUNTERREQUEST']._serialized_end=1744
-  _globals['_DELETEENCOUNTERRESPONSE']._serialized_start=1746
-  _globals['_DELETEENCOUNTERRESPONSE']._serialized_end=1789
-  _globals['_GALLERYSERVICE']._serialized_start=1792
-  _globals['_GALLERYSERVICE']._serialized_end=2517
+  _globals['_CREATEGALLERYREQUEST']._serialized_start=143
+  _globals['_CREATEGALLERYREQUEST']._serialized_end=541
+  _globals['_CREATEGALLERYRESPONSE']._serialized_start=543
+  _globals['_CREATEGALLERYRESPONSE']._serialized_end=605
+  _globals['_GETGALLERYREQUEST']._serialized_start=607
+  _globals['_GETGALLERYREQUEST']._serialized_end=692
+  _globals['_GETGALLERYRESPONSE']._serialized_start=694
+  _globals['_GETGALLERYRESPONSE']._serialized_end=753
+  _globals['_LISTGALLERIESREQUEST']._serialized_start=755
+  _globals['_LISTGALLERIESREQUEST']._serialized_end=862
+  _globals['_LISTGALLERIESRESPONSE']._serialized_start=864
+  _globals['_LISTGALLERIESRESPONSE']._serialized_end=953
+  _globals['_DELETEGALLERYREQUEST']._serialized_start=955
+  _globals['_DELETEGALLERYREQUEST']._serialized_end=1043
+  _globals['_DELETEGALLERYRESPONSE']._serialized_start=1045
+  _globals['_DELETEGALLERYRESPONSE']._serialized_end=1068
+  _globals['_GETSUBJECTREQUEST']._serialized_start=1070
+  _globals['_GETSUBJECTREQUEST']._serialized_end=1184
+  _globals['_GETSUBJECTRESPONSE']._serialized_start=1186
+  _globals['_GETSUBJECTRESPONSE']._serialized_end=1245
+  _globals['_LISTSUBJECTSREQUEST']._serialized_start=1248
+  _globals['_LISTSUBJECTSREQUEST']._serialized_end=1377
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=1379
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=1466
+  _globals['_UPDATESUBJECTREQUEST']._serialized_start=1469
+  _globals['_UPDATESUBJECTREQUEST']._serialized_end=1629
+  _globals['_UPDATESUBJECTRESPONSE']._serialized_start=1631
+  _globals['_UPDATESUBJECTRESPONSE']._serialized_end=1711
+  _globals['_UPDATEENCOUNTERREQUEST']._serialized_start=1714
+  _globals['_UPDATEENCOUNTERREQUEST']._serialized_end=2114
+  _globals['_UPDATEENCOUNTERREQUEST_METADATAENTRY']._serialized_start=2047
+  _globals['_UPDATEENCOUNTERREQUEST_METADATAENTRY']._serialized_end=2114
+  _globals['_UPDATEENCOUNTERRESPONSE']._serialized_start=2116
+  _globals['_UPDATEENCOUNTERRESPONSE']._serialized_end=2202
+  _globals['_DELETESUBJECTREQUEST']._serialized_start=2204
+  _globals['_DELETESUBJECTREQUEST']._serialized_end=2321
+  _globals['_DELETESUBJECTRESPONSE']._serialized_start=2323
+  _globals['_DELETESUBJECTRESPONSE']._serialized_end=2364
+  _globals['_DELETEENCOUNTERREQUEST']._serialized_start=2367
+  _globals['_DELETEENCOUNTERREQUEST']._serialized_end=2514
+  _globals['_DELETEENCOUNTERRESPONSE']._serialized_start=2516
+  _globals['_DELETEENCOUNTERRESPONSE']._serialized_end=2559
+  _globals['_GALLERYSERVICE']._serialized_start=2562
+  _globals['_GALLERYSERVICE']._serialized_end=3469
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from facegrid.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
@@ -392,6 +393,177 @@ class ListSubjectsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListSubjectsResponse: _TypeAlias = ListSubjectsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateSubjectRequest(_message.Message):
+    """UpdateSubjectRequest is what UpdateSubject takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    gallery: _builtins.str
+    """gallery is its name."""
+    subject_id: _builtins.str
+    """subject_id of the subject."""
+    status: _types_pb2.Status.ValueType
+    """status that it gets; its encounters keep their own."""
+    @_builtins.property
+    def context(self) -> _types_pb2.RequestContext:
+        """context may be left out; with a request_id the call can be retried safely."""
+
+    def __init__(
+        self,
+        *,
+        context: _types_pb2.RequestContext | None = ...,
+        gallery: _builtins.str = ...,
+        subject_id: _builtins.str = ...,
+        status: _types_pb2.Status.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "gallery", b"gallery", "status", b"status", "subject_id", b"subject_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSubjectRequest: _TypeAlias = UpdateSubjectRequest  # noqa: Y015
+
+@_typing.final
+class UpdateSubjectResponse(_message.Message):
+    """UpdateSubjectResponse is what UpdateSubject answers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.str
+    """revision is the first that shows the change."""
+    @_builtins.property
+    def subject(self) -> _types_pb2.Subject:
+        """subject as it is now, without its encounters."""
+
+    def __init__(
+        self,
+        *,
+        subject: _types_pb2.Subject | None = ...,
+        revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSubjectResponse: _TypeAlias = UpdateSubjectResponse  # noqa: Y015
+
+@_typing.final
+class UpdateEncounterRequest(_message.Message):
+    """UpdateEncounterRequest is what UpdateEncounter takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _types_pb2.Value: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _types_pb2.Value | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    ENCOUNTER_ID_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    SUB_GALLERIES_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    gallery: _builtins.str
+    """gallery is its name."""
+    subject_id: _builtins.str
+    """subject_id of the subject."""
+    encounter_id: _builtins.str
+    """encounter_id of the encounter."""
+    status: _types_pb2.Status.ValueType
+    """status of the encounter; ACTIVE where unspecified."""
+    @_builtins.property
+    def context(self) -> _types_pb2.RequestContext:
+        """context may be left out; with a request_id the call can be retried safely."""
+
+    @_builtins.property
+    def metadata(self) -> _containers.MessageMap[_builtins.str, _types_pb2.Value]:
+        """metadata, which takes the place of all that was there."""
+
+    @_builtins.property
+    def sub_galleries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """sub_galleries, which take the place of all that were there."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """update_mask names what changes, of metadata, sub_galleries and status; what it does not name stays."""
+
+    def __init__(
+        self,
+        *,
+        context: _types_pb2.RequestContext | None = ...,
+        gallery: _builtins.str = ...,
+        subject_id: _builtins.str = ...,
+        encounter_id: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _types_pb2.Value] | None = ...,
+        sub_galleries: _abc.Iterable[_builtins.str] | None = ...,
+        status: _types_pb2.Status.ValueType = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "encounter_id", b"encounter_id", "gallery", b"gallery", "metadata", b"metadata", "status", b"status", "sub_galleries", b"sub_galleries", "subject_id", b"subject_id", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateEncounterRequest: _TypeAlias = UpdateEncounterRequest  # noqa: Y015
+
+@_typing.final
+class UpdateEncounterResponse(_message.Message):
+    """UpdateEncounterResponse is what UpdateEncounter answers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENCOUNTER_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.str
+    """revision is the first that shows the change."""
+    @_builtins.property
+    def encounter(self) -> _types_pb2.Encounter:
+        """encounter as it is now."""
+
+    def __init__(
+        self,
+        *,
+        encounter: _types_pb2.Encounter | None = ...,
+        revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["encounter", b"encounter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encounter", b"encounter", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateEncounterResponse: _TypeAlias = UpdateEncounterResponse  # noqa: Y015
 
 @_typing.final
 class DeleteSubjectRequest(_message.Message):

@@ -67,6 +67,16 @@ class GalleryServiceStub:
                 request_serializer=facegrid_dot_v1_dot_gallery__service__pb2.ListSubjectsRequest.SerializeToString,
                 response_deserializer=facegrid_dot_v1_dot_gallery__service__pb2.ListSubjectsResponse.FromString,
                 _registered_method=True)
+        self.UpdateSubject = channel.unary_unary(
+                '/facegrid.v1.GalleryService/UpdateSubject',
+                request_serializer=facegrid_dot_v1_dot_gallery__service__pb2.UpdateSubjectRequest.SerializeToString,
+                response_deserializer=facegrid_dot_v1_dot_gallery__service__pb2.UpdateSubjectResponse.FromString,
+                _registered_method=True)
+        self.UpdateEncounter = channel.unary_unary(
+                '/facegrid.v1.GalleryService/UpdateEncounter',
+                request_serializer=facegrid_dot_v1_dot_gallery__service__pb2.UpdateEncounterRequest.SerializeToString,
+                response_deserializer=facegrid_dot_v1_dot_gallery__service__pb2.UpdateEncounterResponse.FromString,
+                _registered_method=True)
         self.DeleteSubject = channel.unary_unary(
                 '/facegrid.v1.GalleryService/DeleteSubject',
                 request_serializer=facegrid_dot_v1_dot_gallery__service__pb2.DeleteSubjectRequest.SerializeToString,
@@ -133,6 +143,22 @@ class GalleryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateSubject(self, request, context):
+        """UpdateSubject changes a subject's status. Searches that begin when it is answered see the change.
+        Permission: enroll. Errors: SUBJECT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateEncounter(self, request, context):
+        """UpdateEncounter changes labels of an encounter. Searches that begin when it is answered see the change.
+        Permission: enroll. Errors: SUBJECT_NOT_FOUND, ENCOUNTER_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteSubject(self, request, context):
         """DeleteSubject removes a subject with all its encounters. It cannot be undone.
         Permission: delete. Errors: SUBJECT_NOT_FOUND.
@@ -181,6 +207,16 @@ def add_GalleryServiceServicer_to_server(servicer, server):
                     servicer.ListSubjects,
                     request_deserializer=facegrid_dot_v1_dot_gallery__service__pb2.ListSubjectsRequest.FromString,
                     response_serializer=facegrid_dot_v1_dot_gallery__service__pb2.ListSubjectsResponse.SerializeToString,
+            ),
+            'UpdateSubject': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSubject,
+                    request_deserializer=facegrid_dot_v1_dot_gallery__service__pb2.UpdateSubjectRequest.FromString,
+                    response_serializer=facegrid_dot_v1_dot_gallery__service__pb2.UpdateSubjectResponse.SerializeToString,
+            ),
+            'UpdateEncounter': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateEncounter,
+                    request_deserializer=facegrid_dot_v1_dot_gallery__service__pb2.UpdateEncounterRequest.FromString,
+                    response_serializer=facegrid_dot_v1_dot_gallery__service__pb2.UpdateEncounterResponse.SerializeToString,
             ),
             'DeleteSubject': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSubject,
@@ -358,6 +394,60 @@ class GalleryService:
             '/facegrid.v1.GalleryService/ListSubjects',
             facegrid_dot_v1_dot_gallery__service__pb2.ListSubjectsRequest.SerializeToString,
             facegrid_dot_v1_dot_gallery__service__pb2.ListSubjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSubject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facegrid.v1.GalleryService/UpdateSubject',
+            facegrid_dot_v1_dot_gallery__service__pb2.UpdateSubjectRequest.SerializeToString,
+            facegrid_dot_v1_dot_gallery__service__pb2.UpdateSubjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateEncounter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facegrid.v1.GalleryService/UpdateEncounter',
+            facegrid_dot_v1_dot_gallery__service__pb2.UpdateEncounterRequest.SerializeToString,
+            facegrid_dot_v1_dot_gallery__service__pb2.UpdateEncounterResponse.FromString,
             options,
             channel_credentials,
             insecure,

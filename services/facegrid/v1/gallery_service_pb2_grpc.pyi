@@ -60,6 +60,14 @@ class GalleryServiceStub:
     """ListSubjects lists the subjects, each once, in an order that is stable but means nothing.
     Permission: verify.
     """
+    UpdateSubject: _grpc.UnaryUnaryMultiCallable[_gallery_service_pb2.UpdateSubjectRequest, _gallery_service_pb2.UpdateSubjectResponse]
+    """UpdateSubject changes a subject's status. Searches that begin when it is answered see the change.
+    Permission: enroll. Errors: SUBJECT_NOT_FOUND.
+    """
+    UpdateEncounter: _grpc.UnaryUnaryMultiCallable[_gallery_service_pb2.UpdateEncounterRequest, _gallery_service_pb2.UpdateEncounterResponse]
+    """UpdateEncounter changes labels of an encounter. Searches that begin when it is answered see the change.
+    Permission: enroll. Errors: SUBJECT_NOT_FOUND, ENCOUNTER_NOT_FOUND.
+    """
     DeleteSubject: _grpc.UnaryUnaryMultiCallable[_gallery_service_pb2.DeleteSubjectRequest, _gallery_service_pb2.DeleteSubjectResponse]
     """DeleteSubject removes a subject with all its encounters. It cannot be undone.
     Permission: delete. Errors: SUBJECT_NOT_FOUND.
@@ -100,6 +108,14 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     ListSubjects: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.ListSubjectsRequest, _gallery_service_pb2.ListSubjectsResponse]  # type: ignore[assignment]
     """ListSubjects lists the subjects, each once, in an order that is stable but means nothing.
     Permission: verify.
+    """
+    UpdateSubject: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.UpdateSubjectRequest, _gallery_service_pb2.UpdateSubjectResponse]  # type: ignore[assignment]
+    """UpdateSubject changes a subject's status. Searches that begin when it is answered see the change.
+    Permission: enroll. Errors: SUBJECT_NOT_FOUND.
+    """
+    UpdateEncounter: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.UpdateEncounterRequest, _gallery_service_pb2.UpdateEncounterResponse]  # type: ignore[assignment]
+    """UpdateEncounter changes labels of an encounter. Searches that begin when it is answered see the change.
+    Permission: enroll. Errors: SUBJECT_NOT_FOUND, ENCOUNTER_NOT_FOUND.
     """
     DeleteSubject: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.DeleteSubjectRequest, _gallery_service_pb2.DeleteSubjectResponse]  # type: ignore[assignment]
     """DeleteSubject removes a subject with all its encounters. It cannot be undone.
@@ -174,6 +190,26 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_gallery_service_pb2.ListSubjectsResponse, _abc.Awaitable[_gallery_service_pb2.ListSubjectsResponse]]:
         """ListSubjects lists the subjects, each once, in an order that is stable but means nothing.
         Permission: verify.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateSubject(
+        self,
+        request: _gallery_service_pb2.UpdateSubjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_service_pb2.UpdateSubjectResponse, _abc.Awaitable[_gallery_service_pb2.UpdateSubjectResponse]]:
+        """UpdateSubject changes a subject's status. Searches that begin when it is answered see the change.
+        Permission: enroll. Errors: SUBJECT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateEncounter(
+        self,
+        request: _gallery_service_pb2.UpdateEncounterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_service_pb2.UpdateEncounterResponse, _abc.Awaitable[_gallery_service_pb2.UpdateEncounterResponse]]:
+        """UpdateEncounter changes labels of an encounter. Searches that begin when it is answered see the change.
+        Permission: enroll. Errors: SUBJECT_NOT_FOUND, ENCOUNTER_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from facegrid.v1 import filter_pb2 as _filter_pb2
 from facegrid.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -291,6 +292,10 @@ class IdentifyRequest(_message.Message):
     INCLUDE_BELOW_THRESHOLD_FIELD_NUMBER: _builtins.int
     MIN_REVISION_FIELD_NUMBER: _builtins.int
     DETECTION_FIELD_NUMBER: _builtins.int
+    OTHER_GALLERIES_FIELD_NUMBER: _builtins.int
+    SUBJECT_IDS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    PROBE_SUBJECT_ID_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     """gallery is its name."""
     faces: _types_pb2.FaceSelection.ValueType
@@ -300,18 +305,42 @@ class IdentifyRequest(_message.Message):
     include_below_threshold: _builtins.bool
     """include_below_threshold asks for candidates below the threshold as well: an investigation."""
     min_revision: _builtins.str
-    """min_revision, where set, is waited for within the deadline (10 s where there is none)."""
+    """min_revision, where set, is a revision of `gallery` that is waited for within the deadline (10 s where
+    there is none).
+    """
+    probe_subject_id: _builtins.str
+    """probe_subject_id names a subject of `gallery` that is searched for in place of probes: the templates of
+    its active encounters are averaged, and it is no candidate itself. SUBJECT_NOT_FOUND where it has none.
+    """
     @_builtins.property
     def context(self) -> _types_pb2.RequestContext:
         """context may be left out."""
 
     @_builtins.property
     def probes(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Sample]:
-        """probes are 1 to 32. Several show one person: their templates are averaged into one."""
+        """probes are 1 to 32, unless there is a probe_subject_id. Several show one person: their templates are
+        averaged into one.
+        """
 
     @_builtins.property
     def detection(self) -> _types_pb2.DetectionOptions:
         """detection says how faces are searched for."""
+
+    @_builtins.property
+    def other_galleries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """other_galleries are searched as well, 31 at most. Their template version must be that of `gallery`, else
+        TEMPLATE_VERSION_MISMATCH names the one that differs.
+        """
+
+    @_builtins.property
+    def subject_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """subject_ids, where there are any, are the only subjects that are searched, 10,000 at most. One that no
+        gallery of the request has fails the call with SUBJECT_NOT_FOUND.
+        """
+
+    @_builtins.property
+    def filter(self) -> _filter_pb2.Filter:
+        """filter, where set, is kept by every encounter that is compared."""
 
     def __init__(
         self,
@@ -324,10 +353,14 @@ class IdentifyRequest(_message.Message):
         include_below_threshold: _builtins.bool = ...,
         min_revision: _builtins.str = ...,
         detection: _types_pb2.DetectionOptions | None = ...,
+        other_galleries: _abc.Iterable[_builtins.str] | None = ...,
+        subject_ids: _abc.Iterable[_builtins.str] | None = ...,
+        filter: _filter_pb2.Filter | None = ...,
+        probe_subject_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_top", b"_top", "context", b"context", "detection", b"detection", "top", b"top"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_top", b"_top", "context", b"context", "detection", b"detection", "filter", b"filter", "top", b"top"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top", b"_top", "context", b"context", "detection", b"detection", "faces", b"faces", "gallery", b"gallery", "include_below_threshold", b"include_below_threshold", "min_revision", b"min_revision", "probes", b"probes", "top", b"top"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top", b"_top", "context", b"context", "detection", b"detection", "faces", b"faces", "filter", b"filter", "gallery", b"gallery", "include_below_threshold", b"include_below_threshold", "min_revision", b"min_revision", "other_galleries", b"other_galleries", "probe_subject_id", b"probe_subject_id", "probes", b"probes", "subject_ids", b"subject_ids", "top", b"top"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__top: _TypeAlias = _typing.Literal["top"]  # noqa: Y015
     _WhichOneofArgType__top: _TypeAlias = _typing.Literal["_top", b"_top"]  # noqa: Y015
@@ -344,6 +377,7 @@ class IdentifyResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
     SEARCH_FIELD_NUMBER: _builtins.int
+    OTHER_SEARCHES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentifyResult]:
         """results has one entry for each face that was searched, highest detection_score first."""
@@ -354,7 +388,11 @@ class IdentifyResponse(_message.Message):
 
     @_builtins.property
     def search(self) -> _types_pb2.SearchInfo:
-        """search says what the probes were compared with."""
+        """search says what the probes were compared with in `gallery`."""
+
+    @_builtins.property
+    def other_searches(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.SearchInfo]:
+        """other_searches says so of other_galleries, in their order."""
 
     def __init__(
         self,
@@ -362,10 +400,11 @@ class IdentifyResponse(_message.Message):
         results: _abc.Iterable[Global___IdentifyResult] | None = ...,
         threshold: _types_pb2.Threshold | None = ...,
         search: _types_pb2.SearchInfo | None = ...,
+        other_searches: _abc.Iterable[_types_pb2.SearchInfo] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["search", b"search", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "search", b"search", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["other_searches", b"other_searches", "results", b"results", "search", b"search", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -381,15 +420,17 @@ class IdentifyResult(_message.Message):
     DECISION_FIELD_NUMBER: _builtins.int
     CANDIDATES_FIELD_NUMBER: _builtins.int
     decision: _types_pb2.Decision.ValueType
-    """decision is MATCH where the first candidate reaches the threshold."""
+    """decision is MATCH where a candidate reaches the threshold of its gallery."""
     @_builtins.property
     def face(self) -> _types_pb2.DetectedFace:
-        """face that was searched; absent where the probe is a template, the first one's where there are several."""
+        """face that was searched; absent where the probe is a template or a subject, the first one's where there
+        are several.
+        """
 
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
-        """candidates are subjects, highest score first, ties by subject_id. None is below the threshold, unless
-        the request asks for those.
+        """candidates are subjects, highest score first, ties by subject_id and gallery. None is below the
+        threshold of its gallery, unless the request asks for those.
         """
 
     def __init__(
@@ -417,6 +458,7 @@ class Candidate(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     ENCOUNTER_ID_FIELD_NUMBER: _builtins.int
     SAMPLE_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """subject_id of the subject."""
     score: _builtins.float
@@ -425,6 +467,8 @@ class Candidate(_message.Message):
     """encounter_id of the sample with this score."""
     sample: _builtins.int
     """sample is its place in the encounter, from 0."""
+    gallery: _builtins.str
+    """gallery that it is a subject of; the same id in two galleries is two subjects."""
     def __init__(
         self,
         *,
@@ -432,10 +476,11 @@ class Candidate(_message.Message):
         score: _builtins.float = ...,
         encounter_id: _builtins.str = ...,
         sample: _builtins.int = ...,
+        gallery: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encounter_id", b"encounter_id", "sample", b"sample", "score", b"score", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encounter_id", b"encounter_id", "gallery", b"gallery", "sample", b"sample", "score", b"score", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -43,14 +43,16 @@ class IdentityServiceStub:
     Permission: enroll. Errors: QUALITY_TOO_LOW, SUBJECT_EXISTS, REQUEST_ID_REUSED, ENCOUNTER_DELETED.
     """
     Verify: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.VerifyRequest, _identity_service_pb2.VerifyResponse]
-    """Verify compares a probe with one subject (1:1). The probe is not kept.
+    """Verify compares a probe with one subject (1:1). The probe is not kept. Inactive encounters do not count,
+    and a subject without an active one is answered with SUBJECT_NOT_FOUND.
     Permission: verify. Errors: SUBJECT_NOT_FOUND, REVISION_NOT_REACHED.
     """
     Identify: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.IdentifyRequest, _identity_service_pb2.IdentifyResponse]
-    """Identify searches a gallery for the people of a photograph, or for one person of whom there are several
-    photographs (1:N). Probes are not kept. An index that is still being filled never answers in part.
+    """Identify searches galleries for the people of a photograph, for one person of whom there are several
+    photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still
+    being filled never answers in part.
     Permission: identify; investigate as well for candidates below the threshold.
-    Errors: REVISION_NOT_REACHED.
+    Errors: REVISION_NOT_REACHED, SUBJECT_NOT_FOUND.
     """
 
 @_typing.type_check_only
@@ -68,14 +70,16 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     Permission: enroll. Errors: QUALITY_TOO_LOW, SUBJECT_EXISTS, REQUEST_ID_REUSED, ENCOUNTER_DELETED.
     """
     Verify: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.VerifyRequest, _identity_service_pb2.VerifyResponse]  # type: ignore[assignment]
-    """Verify compares a probe with one subject (1:1). The probe is not kept.
+    """Verify compares a probe with one subject (1:1). The probe is not kept. Inactive encounters do not count,
+    and a subject without an active one is answered with SUBJECT_NOT_FOUND.
     Permission: verify. Errors: SUBJECT_NOT_FOUND, REVISION_NOT_REACHED.
     """
     Identify: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.IdentifyRequest, _identity_service_pb2.IdentifyResponse]  # type: ignore[assignment]
-    """Identify searches a gallery for the people of a photograph, or for one person of whom there are several
-    photographs (1:N). Probes are not kept. An index that is still being filled never answers in part.
+    """Identify searches galleries for the people of a photograph, for one person of whom there are several
+    photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still
+    being filled never answers in part.
     Permission: identify; investigate as well for candidates below the threshold.
-    Errors: REVISION_NOT_REACHED.
+    Errors: REVISION_NOT_REACHED, SUBJECT_NOT_FOUND.
     """
 
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -102,7 +106,8 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.VerifyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.VerifyResponse, _abc.Awaitable[_identity_service_pb2.VerifyResponse]]:
-        """Verify compares a probe with one subject (1:1). The probe is not kept.
+        """Verify compares a probe with one subject (1:1). The probe is not kept. Inactive encounters do not count,
+        and a subject without an active one is answered with SUBJECT_NOT_FOUND.
         Permission: verify. Errors: SUBJECT_NOT_FOUND, REVISION_NOT_REACHED.
         """
 
@@ -112,10 +117,11 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.IdentifyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.IdentifyResponse, _abc.Awaitable[_identity_service_pb2.IdentifyResponse]]:
-        """Identify searches a gallery for the people of a photograph, or for one person of whom there are several
-        photographs (1:N). Probes are not kept. An index that is still being filled never answers in part.
+        """Identify searches galleries for the people of a photograph, for one person of whom there are several
+        photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still
+        being filled never answers in part.
         Permission: identify; investigate as well for candidates below the threshold.
-        Errors: REVISION_NOT_REACHED.
+        Errors: REVISION_NOT_REACHED, SUBJECT_NOT_FOUND.
         """
 
 def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

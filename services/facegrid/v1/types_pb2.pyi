@@ -192,6 +192,34 @@ ATTRIBUTE_MASK: Attribute.ValueType  # 6
 """Whether a mask covers the face."""
 Global___Attribute: _TypeAlias = Attribute  # noqa: Y015
 
+class _MigrationState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MigrationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MigrationState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MIGRATION_STATE_UNSPECIFIED: _MigrationState.ValueType  # 0
+    """There is none."""
+    MIGRATION_STATE_COPYING: _MigrationState.ValueType  # 1
+    """The templates of the new pack are being made."""
+    MIGRATION_STATE_READY: _MigrationState.ValueType  # 2
+    """All is copied; searches use the former pack."""
+    MIGRATION_STATE_CUT_OVER: _MigrationState.ValueType  # 3
+    """Searches use the new pack."""
+
+class MigrationState(_MigrationState, metaclass=_MigrationStateEnumTypeWrapper):
+    """MigrationState says how far a gallery's move to another pack is."""
+
+MIGRATION_STATE_UNSPECIFIED: MigrationState.ValueType  # 0
+"""There is none."""
+MIGRATION_STATE_COPYING: MigrationState.ValueType  # 1
+"""The templates of the new pack are being made."""
+MIGRATION_STATE_READY: MigrationState.ValueType  # 2
+"""All is copied; searches use the former pack."""
+MIGRATION_STATE_CUT_OVER: MigrationState.ValueType  # 3
+"""Searches use the new pack."""
+Global___MigrationState: _TypeAlias = MigrationState  # noqa: Y015
+
 class _Status:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -203,7 +231,7 @@ class _StatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Status.ValueTy
     STATUS_ACTIVE: _Status.ValueType  # 1
     """Searches find it."""
     STATUS_INACTIVE: _Status.ValueType  # 2
-    """Searches and verifications pass it over."""
+    """Searches and verifications pass it over; it is kept."""
 
 class Status(_Status, metaclass=_StatusEnumTypeWrapper):
     """Status says whether searches find something; what is inactive is kept."""
@@ -213,7 +241,7 @@ STATUS_UNSPECIFIED: Status.ValueType  # 0
 STATUS_ACTIVE: Status.ValueType  # 1
 """Searches find it."""
 STATUS_INACTIVE: Status.ValueType  # 2
-"""Searches and verifications pass it over."""
+"""Searches and verifications pass it over; it is kept."""
 Global___Status: _TypeAlias = Status  # noqa: Y015
 
 @_typing.final
@@ -638,19 +666,29 @@ class SearchInfo(_message.Message):
     TEMPLATE_VERSION_FIELD_NUMBER: _builtins.int
     TIMES_FIELD_NUMBER: _builtins.int
     PROBE_ID_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
     gallery_revision: _builtins.str
     """gallery_revision is the latest mutation that the search has seen. Opaque; may be sent as min_revision."""
     subjects_searched: _builtins.int
-    """subjects_searched is the number of subjects that were compared: 1 for Verify."""
+    """subjects_searched is the number of subjects that searches see: 1 for Verify. A filter or a list of
+    subjects does not lower it.
+    """
     method: Global___SearchMethod.ValueType
     """method says whether the search is exact."""
     template_version: _builtins.str
     """template_version is that of all templates compared."""
     probe_id: _builtins.str
     """probe_id is a random id of this search, for logs and reports. Probes are not kept."""
+    gallery: _builtins.str
+    """gallery that was searched."""
     @_builtins.property
     def times(self) -> Global___Timings:
         """times says where the time went."""
+
+    @_builtins.property
+    def threshold(self) -> Global___Threshold:
+        """threshold of this gallery that decides."""
 
     def __init__(
         self,
@@ -661,10 +699,12 @@ class SearchInfo(_message.Message):
         template_version: _builtins.str = ...,
         times: Global___Timings | None = ...,
         probe_id: _builtins.str = ...,
+        gallery: _builtins.str = ...,
+        threshold: Global___Threshold | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["times", b"times"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["threshold", b"threshold", "times", b"times"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_revision", b"gallery_revision", "method", b"method", "probe_id", b"probe_id", "subjects_searched", b"subjects_searched", "template_version", b"template_version", "times", b"times"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery", "gallery_revision", b"gallery_revision", "method", b"method", "probe_id", b"probe_id", "subjects_searched", b"subjects_searched", "template_version", b"template_version", "threshold", b"threshold", "times", b"times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -688,6 +728,7 @@ class Gallery(_message.Message):
     QUALITY_RULES_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
+    MIGRATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is 1 to 128 of A-Z a-z 0-9 . _ - and begins with a letter or digit."""
     pack: _builtins.str
@@ -700,6 +741,8 @@ class Gallery(_message.Message):
     """subject_count is the number of its subjects. Only GetGallery and CreateGallery fill it in."""
     revision: _builtins.str
     """revision is its latest mutation. Only GetGallery and CreateGallery fill it in."""
+    migration: Global___MigrationState.ValueType
+    """migration says how far a move to another pack is; unspecified where there is none."""
     @_builtins.property
     def verify_threshold(self) -> Global___Threshold:
         """verify_threshold decides Verify."""
@@ -741,10 +784,11 @@ class Gallery(_message.Message):
         quality_rules: _abc.Iterable[Global___QualityRule] | None = ...,
         attributes: _abc.Iterable[Global___Attribute.ValueType] | None = ...,
         index: Global___IndexSettings | None = ...,
+        migration: Global___MigrationState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "identify_threshold", b"identify_threshold", "index", b"index", "verify_threshold", b"verify_threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "create_time", b"create_time", "identify_threshold", b"identify_threshold", "index", b"index", "keep_photographs", b"keep_photographs", "name", b"name", "pack", b"pack", "quality_rules", b"quality_rules", "revision", b"revision", "subject_count", b"subject_count", "template_version", b"template_version", "verify_threshold", b"verify_threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "create_time", b"create_time", "identify_threshold", b"identify_threshold", "index", b"index", "keep_photographs", b"keep_photographs", "migration", b"migration", "name", b"name", "pack", b"pack", "quality_rules", b"quality_rules", "revision", b"revision", "subject_count", b"subject_count", "template_version", b"template_version", "verify_threshold", b"verify_threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -801,7 +845,7 @@ class Value(_message.Message):
     text: _builtins.str
     """text of at most 1,024 printable characters."""
     integer: _builtins.int
-    """integer of 64 bits."""
+    """integer from -(2^63 - 1) to 2^63 - 1."""
     number: _builtins.float
     """number that is finite."""
     flag: _builtins.bool
@@ -871,7 +915,7 @@ class Encounter(_message.Message):
 
     @_builtins.property
     def metadata(self) -> _containers.MessageMap[_builtins.str, Global___Value]:
-        """metadata are the caller's own words on it, which searches may filter by."""
+        """metadata are the caller's own words on it, which searches may filter by; 60,000 bytes as JSON at most."""
 
     @_builtins.property
     def sub_galleries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -904,15 +948,20 @@ class Subject(_message.Message):
     SUBJECT_ID_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ENCOUNTERS_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """subject_id follows the rule of names."""
+    status: Global___Status.ValueType
+    """status of the subject: where it is INACTIVE no encounter is searched, whatever its own status, and those
+    that are added later are not either.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """create_time is when the subject was first enrolled."""
 
     @_builtins.property
     def encounters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Encounter]:
-        """encounters are the active ones, oldest first. ListSubjects leaves them out."""
+        """encounters are all that are stored, inactive ones included, oldest first. ListSubjects leaves them out."""
 
     def __init__(
         self,
@@ -920,10 +969,11 @@ class Subject(_message.Message):
         subject_id: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         encounters: _abc.Iterable[Global___Encounter] | None = ...,
+        status: Global___Status.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "encounters", b"encounters", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "encounters", b"encounters", "status", b"status", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

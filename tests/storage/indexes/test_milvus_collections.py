@@ -1,7 +1,5 @@
-"""What stands in Milvus: our collections with their labels, and other people's."""
+"""What stands in Milvus: our collections, and other people's."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -10,63 +8,12 @@ from pymilvus import DataType, MilvusClient
 
 from facegrid.domain.errors import ConfigurationError, StoreUnavailable
 from facegrid.domain.index_settings import IndexSettings, SearchMethod
-from facegrid.domain.labels import Labels
 from facegrid.storage.indexes.milvus import MilvusIndex
 from facegrid.storage.indexes.milvus_collection import MilvusCollection
 from facegrid.storage.indexes.milvus_connection import MilvusOptions
 from index_rows import rows_of, subjects, unit_vectors
 
 pytestmark = pytest.mark.integration
-LABELS = [
-    Labels({"country": "DE", "year": 1970, "ratio": 0.5, "vip": True}, ("a", "b")),
-    Labels({"country": 'x"y\\z ü', "year": 2**53 + 1, "vip": False}, ("c",)),
-    Labels(),
-]
-
-
-@pytest.fixture(params=["lite", "server"])
-async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MilvusIndex]:
-    """Yield an index of each kind of Milvus."""
-    lite = request.param == "lite"
-    made = MilvusIndex(str(tmp_path / "milvus") if lite else request.getfixturevalue("milvus_uri"))
-    yield made
-    made.close()
-
-
-@pytest.mark.parametrize(
-    ("expression", "found"),
-    [
-        ('labels["metadata"]["country"] == "DE"', {0}),
-        ('labels["metadata"]["country"] == "x\\"y\\\\z ü"', {1}),
-        ('(exists labels["metadata"]["year"]) and labels["metadata"]["year"] >= 1970.5', {1}),
-        ('labels["metadata"]["year"] == 9007199254740993', {1}),
-        ('labels["metadata"]["year"] == 9007199254740992', set()),
-        ('labels["metadata"]["vip"] == true', {0}),
-        ('not ((exists labels["metadata"]["vip"]) and labels["metadata"]["vip"] == true)', {1, 2}),
-        ('json_contains(labels["sub_galleries"], "a")', {0}),
-        ('json_contains_any(labels["sub_galleries"], ["a", "c"])', {0, 1}),
-        ('not json_contains(labels["sub_galleries"], "c")', {0, 2}),
-        ('subject_id in ["0", "2"] and not (exists labels["metadata"]["ratio"])', {2}),
-    ],
-)
-async def test_labels_can_be_searched_by(index: MilvusIndex, expression: str, found: set[int]) -> None:
-    """Both kinds of Milvus take these expressions in one sense, of rows that lack a label as well."""
-    gallery, stored = uuid4().hex, rows_of(unit_vectors(3))
-    await index.open(gallery, "v1", 16)
-    for number, labels in enumerate(LABELS):
-        await index.add(gallery, rows_of(stored.vectors, labels).take([number]))
-    answer: Any = index._connection.call(
-        lambda client: client.query(
-            f"facegrid_{gallery}",
-            filter=expression,
-            output_fields=["subject_id", "labels"],
-            consistency_level="Strong",
-        )
-    )
-    assert {int(row["subject_id"]) for row in answer} == found
-    for row in answer:
-        labels = LABELS[int(row["subject_id"])]
-        assert row["labels"] == {"metadata": labels.metadata, "sub_galleries": list(labels.sub_galleries)}
 
 
 async def test_a_collection_that_was_released_is_loaded_by_the_next_check(milvus_uri: str) -> None:

@@ -11,6 +11,7 @@ from storage.making import MemoryStore
 WRITES: list[Callable[[ReadOnlyStore], object]] = [
     lambda store: store.put("a", b"2"),
     lambda store: store.put_if_absent("b", b"2"),
+    lambda store: store.copy("a", "b"),
     lambda store: store.delete("a"),
     lambda store: store.delete_prefix("a/"),
 ]

@@ -144,7 +144,8 @@ class Interrupted(MemoryStore):
 async def test_a_reader_meets_objects_or_their_row(desk: Desk, ending: str) -> None:
     """A compaction between any two reads of a subject changes nothing of what is read."""
     compaction = folded(desk)
-    desk.subjects._store = Interrupted(desk.store, ending, lambda: finish(compaction))
+    store = Interrupted(desk.store, ending, lambda: finish(compaction))
+    desk.subjects._store = desk.subjects.samples._store = store
     assert await desk.shown() == [OLD.encounter_id]
     assert not [key for key in desk.store.keys("") if key.endswith(ending)]
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from facegrid.domain.errors import GalleryNotFound
-from facegrid.domain.galleries import Tombstone
+from facegrid.domain.galleries import Amendment, Tombstone
+from facegrid.domain.labels import Labels
 from facegrid.storage.objects.read_only import ReadOnlyStore
 from facegrid.storage.records.followed import FollowedRecords
 from facegrid.storage.records.records import StoredRecords
@@ -133,3 +134,25 @@ async def test_a_former_owner_publishes_in_vain(pair: Pair) -> None:
     again = Segments(pair.store, subjects.layout.segments, GALLERY.template_version, GALLERY.dimension)
     assert sum(len(segment.sids) for segment in again.view.segments) == 2
     successor.close()
+
+
+async def test_changed_labels_show_at_the_next_read(pair: Pair) -> None:
+    """So they do once they are part of rows, and where they change again after that."""
+    await enrol(pair.writer, GALLERY, ANN)
+    await load(pair.writer, GALLERY)
+
+    async def seen(number: int) -> object:
+        labels, call = Labels({"number": number}), make_call("UpdateEncounter", f"r{number}")
+        await pair.writer.amend(GALLERY, "ann", Amendment(ANN.encounter_id, labels, 100 + number), call)
+        await pair.writer.settle(GALLERY, call)
+        subject = await pair.reader.subject(GALLERY, "ann")
+        return subject and subject.encounters[0].labels.metadata["number"]
+
+    assert [await seen(1), await seen(2)] == [1, 2]
+    await compact(pair.writer, GALLERY)
+    subject = await pair.reader.subject(GALLERY, "ann")
+    assert subject
+    assert subject.encounters[0].labels.metadata == {"number": 2}
+    assert await seen(3) == 3
+    await compact(pair.writer, GALLERY)
+    assert await seen(4) == 4

@@ -40,7 +40,9 @@ async def test_a_gallery_that_was_made_needs_no_store_to_be_searched() -> None:
     records.close()
 
 
-@pytest.mark.parametrize(("later", "nothing"), [("quality_rules", ()), ("attributes", ())])
+@pytest.mark.parametrize(
+    ("later", "nothing"), [("quality_rules", ()), ("attributes", ()), ("former_ids", ())]
+)
 def test_a_gallery_of_an_older_release(later: str, nothing: tuple[()]) -> None:
     """A record that does not have what was thought of later is read as a gallery without it."""
     form = gallery_form(make_gallery())

@@ -110,7 +110,7 @@ async def test_a_reader_meets_the_old_or_the_new(
 
     def replace_it() -> None:
         subjects = StoredSubjects(store, gallery)
-        for write in subjects.sample_writes(new, [None, None]):
+        for write in subjects.samples.writes(new, [None, None]):
             write()
         subjects.mark(new)
         subjects.tidy(subjects.folder("jane"))

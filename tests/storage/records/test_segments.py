@@ -1,49 +1,34 @@
 """Segments on their own: places of rows, bulk writes, and files that can't be read."""
 
 import json
-from collections.abc import Iterator
-from itertools import count
 
 import numpy as np
 import pytest
 
-from facegrid.domain.errors import StoreUnavailable
 from facegrid.storage.objects.store import UnreadableObject
 from facegrid.storage.records import segment
-from facegrid.storage.records.bulk import Columns, write_columns
 from facegrid.storage.records.records import StoredRecords
 from facegrid.storage.records.subjects import StoredSubjects
 from storage.making import (
     DIMENSION,
-    DyingStore,
     MemoryStore,
-    PowerCut,
     compact,
     enrol,
+    import_columns,
     load,
-    make_call,
+    make_columns,
     make_encounter,
     make_gallery,
     make_template,
 )
 
 GALLERY = make_gallery()
-IMPORT = make_call("Import", "i1")
 
 
-def columns(*counts: int) -> Iterator[Columns]:
-    """Yield batches of random templates."""
-    numbers = count()
-    for size in counts:
-        seeds = [next(numbers) for _ in range(size)]
-        vectors = np.stack([make_template(seed).vector for seed in seeds])
-        yield Columns([f"person-{seed}" for seed in seeds], vectors, np.full(size, 21.5, np.float32))
-
-
-def written(*counts: int) -> MemoryStore:
+async def written(*counts: int) -> MemoryStore:
     """Return a store with imported templates."""
     store = MemoryStore()
-    write_columns(StoredSubjects(store, GALLERY), IMPORT, 7, columns(*counts))
+    await import_columns(store, make_columns(*counts))
     return store
 
 
@@ -64,7 +49,7 @@ async def test_imported_templates_are_subjects_like_others(monkeypatch: pytest.M
     """Each is found by its id, bit for bit, in whichever segment and group of rows it stands."""
     monkeypatch.setattr(segment, "SEGMENT_BYTES", 20_000)
     monkeypatch.setattr(segment, "_GROUP_BYTES", 4_000)
-    store = written(100, 150)
+    store = await written(100, 150)
     assert sum(key.endswith(".parquet") for key in store.keys("")) > 4
     records = StoredRecords(store, workers=2)
     for number in range(250):
@@ -86,7 +71,7 @@ async def test_imported_templates_are_subjects_like_others(monkeypatch: pytest.M
 
 async def test_index_rows_are_those_of_the_encounters() -> None:
     """Columns hold each sample of each encounter, objects and rows alike, and the latest revision."""
-    store = written(3)
+    store = await written(3)
     records = StoredRecords(store, workers=1)
     encounters = [make_encounter(1, "ann"), make_encounter(2, "bob"), make_encounter(3, "bob")]
     await enrol(records, GALLERY, *encounters[:2])
@@ -108,44 +93,9 @@ async def test_index_rows_are_those_of_the_encounters() -> None:
     records.close()
 
 
-async def test_a_bulk_write_is_all_or_nothing_and_its_retry_completes_it() -> None:
-    """A power cut before any write leaves none of it, and a repeated call adds nothing twice."""
-    everybody = [f"person-{number}" for number in range(5)]
-    for writes in count():
-        store, finished = MemoryStore(), True
-        try:
-            dying = DyingStore(store, writes)
-            write_columns(StoredSubjects(dying, GALLERY), IMPORT, 7, columns(3, 2))
-        except PowerCut:
-            finished = False
-        assert await found(store) in ([], everybody)
-        write_columns(StoredSubjects(store, GALLERY), IMPORT, 7, columns(3, 2))
-        assert await found(store) == everybody
-        assert sum(key.endswith(".parquet") for key in store.keys("")) == 2
-        if finished:
-            assert writes > 2
-            return
-
-
-async def test_a_bulk_write_that_another_server_overtook_adds_nothing() -> None:
-    """It is told so, and may be made again."""
-    store = MemoryStore()
-    subjects = StoredSubjects(store, GALLERY)
-
-    def overtaken() -> Iterator[Columns]:
-        write_columns(StoredSubjects(store, GALLERY), make_call("Import", "other"), 7, columns(2))
-        yield from columns(3)
-
-    with pytest.raises(StoreUnavailable):
-        write_columns(subjects, IMPORT, 7, overtaken())
-    assert len(await found(store)) == 2
-    write_columns(subjects, IMPORT, 7, columns(3))
-    assert len(await found(store)) == 5
-
-
 async def test_a_damaged_segment_is_told_by_its_key() -> None:
     """A byte that is another never makes another record, wherever it stands."""
-    store, seen = written(40), 0
+    store, seen = await written(40), 0
     (key,) = (key for key in store.keys("") if key.endswith(".parquet"))
     expected, data = await found(store), store.objects[key]
     for place in range(0, len(data), 41):
@@ -160,7 +110,7 @@ async def test_a_damaged_segment_is_told_by_its_key() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9999])
 async def test_a_truncated_segment_is_told_by_its_key(share: float) -> None:
     """Half a file is not half of the records."""
-    store = written(40)
+    store = await written(40)
     (key,) = (key for key in store.keys("") if key.endswith(".parquet"))
     store.objects[key] = store.objects[key][: int(share * len(store.objects[key]))]
     with pytest.raises(UnreadableObject, match=key):
@@ -169,7 +119,7 @@ async def test_a_truncated_segment_is_told_by_its_key(share: float) -> None:
 
 async def test_a_missing_segment_is_told_by_its_key() -> None:
     """A file that the manifest names is not a gallery without records."""
-    store = written(4)
+    store = await written(4)
     (key,) = (key for key in store.keys("") if key.endswith(".parquet"))
     store.delete(key)
     with pytest.raises(UnreadableObject, match=key):
@@ -179,7 +129,7 @@ async def test_a_missing_segment_is_told_by_its_key() -> None:
 @pytest.mark.parametrize("form", [{"schema_version": 2}, {"schema_version": 1}, {"files": 3}, []])
 async def test_a_manifest_that_cannot_be_read_is_told_by_its_key(form: object) -> None:
     """A newer release's manifest is left alone, as is what it names."""
-    store = written(4)
+    store = await written(4)
     (key,) = (key for key in store.keys("") if "/manifests/" in key)
     store.objects[key] = json.dumps(form).encode()
     before = dict(store.objects)
@@ -192,7 +142,7 @@ async def test_a_segment_of_a_newer_release_is_left_alone(monkeypatch: pytest.Mo
     """The error says which version the file has and which one this release reads."""
     with monkeypatch.context() as newer:
         newer.setattr(segment, "_SCHEMA_VERSION", b"2")
-        store = written(4)
+        store = await written(4)
     (key,) = (key for key in store.keys("") if key.endswith(".parquet"))
     with pytest.raises(UnreadableObject, match=f"{key} has schema version 2"):
         await found(store)
@@ -200,7 +150,7 @@ async def test_a_segment_of_a_newer_release_is_left_alone(monkeypatch: pytest.Mo
 
 async def test_dimension_of_another_gallery_is_damage() -> None:
     """Vectors that do not divide into templates are not read."""
-    store = written(4)
+    store = await written(4)
     subjects = StoredSubjects(store, GALLERY)
     with pytest.raises(UnreadableObject, match="parquet"):
         subjects.segments.view.segments[0].index_rows(DIMENSION - 1)

@@ -11,6 +11,7 @@ from facegrid.domain.faces import Floats
 Places = NDArray[np.int64]
 Scores = NDArray[np.float64]
 Codes = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
 
 BLOCK_ROWS = 16_384  # 8 MB of codes at 512 numbers: several probes meet them in the cache
 _FIRST_ROWS = 256
@@ -59,16 +60,29 @@ class Block:
         block.worst = max(block.worst, self.worst)
         self._index.ntotal = last
 
-    def scan(self, probes: Floats, fetched: int) -> list["Scan"]:
+    def scan(self, probes: Floats, fetched: int, allowed: Mask | None = None) -> list["Scan"]:
         """Return the best rows for each probe of (N, dimension), whose numbers are whole.
 
         Only then do faiss' kernels agree: for some dimensions and processors they cut fractions off.
+        `allowed` says of each place, those of other blocks included, whether it counts.
         """
-        sums, offsets = self._index.search(probes, min(fetched, self.rows))
+        own = None if allowed is None else allowed[self.first : self.first + self.rows]
+        rows = self.rows if own is None else int(np.count_nonzero(own))
+        sums, offsets = self._search(probes, min(fetched, rows), own)
         return [
-            Scan(self, places, row.astype(np.float64))
+            Scan(self, places, row.astype(np.float64), rows)
             for places, row in zip(offsets + self.first, sums, strict=True)
         ]
+
+    def _search(self, probes: Floats, fetched: int, own: Mask | None) -> tuple[Floats, Places]:
+        if own is None:
+            return self._index.search(probes, fetched)
+        if not fetched:
+            return np.empty((len(probes), 0), np.float32), np.empty((len(probes), 0), np.int64)
+        bits, parameters = np.packbits(own, bitorder="little"), faiss.SearchParameters()
+        selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+        parameters.sel = selector  # which does not keep it alive, nor that its bits
+        return self._index.search(probes, fetched, params=parameters)
 
     def score(self, places: Places, probe: Scores) -> Scores:
         """Return the products of vectors with a probe."""
@@ -78,13 +92,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
 class Scan:
-    """The rows of a block with the highest products of integers (N,), highest first."""
+    """The rows of a block with the highest products of integers (N,), highest first, of `rows` that count."""
 
     block: Block
     places: Places
     sums: Scores
+    rows: int
 
     @property
     def complete(self) -> bool:
-        """Whether all rows of the block are there."""
-        return len(self.places) == self.block.rows
+        """Whether all rows of the block that count are there."""
+        return len(self.places) == self.rows

@@ -10,9 +10,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from facegrid.domain.errors import ConfigurationError, IndexLoading, StoreUnavailable
 from facegrid.domain.faces import Floats
+from facegrid.domain.filters import UNRESTRICTED, Restriction
 from facegrid.domain.galleries import IndexRows
 from facegrid.domain.index_settings import EXACT_INDEX, LARGEST_NPROBE, IndexSettings
 from facegrid.domain.matching import Hit
+from facegrid.storage.indexes.expressions import expression
 from facegrid.storage.indexes.milvus_collection import MilvusCollection
 from facegrid.storage.indexes.milvus_connection import MilvusConnection, MilvusOptions
 
@@ -117,19 +119,28 @@ class MilvusIndex:
         await self._write(MilvusCollection.delete, gallery, [encounter_ids])
 
     async def search(
-        self, gallery: str, probes: Floats, limit: int, settings: IndexSettings = EXACT_INDEX
+        self,
+        gallery: str,
+        probes: Floats,
+        limit: int,
+        settings: IndexSettings = EXACT_INDEX,
+        *,
+        restriction: Restriction = UNRESTRICTED,
     ) -> list[list[Hit]]:
         """Return the best rows for each probe.
 
-        An approximate index that is to be searched exactly reads all its lists. Raises IndexLoading where the
+        An approximate index reads all its lists where it is to be searched exactly, or for some subjects
+        alone, of whom the few that it reads otherwise might hold none. Raises IndexLoading where the
         gallery is not open, and InvalidField where more than 16,384 rows are needed.
         """
         opened = self._open_one(gallery)
         settled = time.monotonic() - opened.written > _SETTLING_S
         consistency = self._options.consistency if settled else "Strong"
-        nprobe = None if opened.exact else settings.nprobe or LARGEST_NPROBE
+        chosen = settings.nprobe if restriction.subject_ids is None else 0
+        nprobe = None if opened.exact else chosen or LARGEST_NPROBE
+        condition = expression(restriction)
         return await self._run(
-            self._readers, MilvusCollection.search, gallery, probes, limit, nprobe, consistency
+            self._readers, MilvusCollection.search, gallery, probes, limit, nprobe, consistency, condition
         )
 
     async def build(self, gallery: str) -> None:

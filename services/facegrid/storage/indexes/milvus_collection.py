@@ -155,8 +155,12 @@ class MilvusCollection:
                 self._alias, filter=condition, consistency_level="Strong", timeout=self._timeout_s
             )
 
-    def search(self, probes: Floats, limit: int, nprobe: int | None, consistency: str) -> list[list[Hit]]:
-        """Return the best rows for each probe. Raises InvalidField where more than 16,384 are needed.
+    def search(
+        self, probes: Floats, limit: int, nprobe: int | None, consistency: str, condition: str = ""
+    ) -> list[list[Hit]]:
+        """Return the best rows under a condition for each probe.
+
+        Raises InvalidField where more than 16,384 are needed.
 
         With nprobe, more rows are fetched with their vectors, and ranked by these: an IVF_SQ8 index ranks
         by 8-bit ones, and Milvus 2.3.5 returns those of float32 that were stored.
@@ -166,6 +170,7 @@ class MilvusCollection:
             self._alias,
             data=list(probes),
             anns_field="vector",
+            filter=condition,
             limit=min(fetched, _MOST_HITS),
             output_fields=_KEPT if nprobe is None else [*_KEPT, "vector"],
             search_params={"metric_type": "IP", "params": {} if nprobe is None else {"nprobe": nprobe}},

@@ -6,6 +6,7 @@ from typing import Any
 from facegrid.domain.errors import ConfigurationError
 from facegrid.domain.galleries import IndexRows
 from facegrid.domain.labels import NO_LABELS, Labels
+from facegrid.storage.indexes.expressions import labels_document
 
 _LONGEST_NAME, _LONGEST_KEY = 128, 160
 _METRIC = "IP"
@@ -98,10 +99,7 @@ def _kind(*, exact: bool) -> str:
 
 
 def _to_json(labels: Labels) -> bytes:
-    if labels is NO_LABELS:
-        return b'{"metadata": {}, "sub_galleries": []}'
-    form = {"metadata": dict(labels.metadata), "sub_galleries": labels.sub_galleries}
-    return json.dumps(form, ensure_ascii=False).encode()
+    return b"{}" if labels is NO_LABELS else json.dumps(labels_document(labels), ensure_ascii=False).encode()
 
 
 def _foreign(collection: str, what: str) -> ConfigurationError:

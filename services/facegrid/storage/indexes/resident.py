@@ -14,11 +14,14 @@ import numpy as np
 
 from facegrid.domain.errors import IndexLoading
 from facegrid.domain.faces import Floats
+from facegrid.domain.filters import UNRESTRICTED, Restriction
 from facegrid.domain.galleries import IndexRows
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
+from facegrid.domain.labels import Labels
 from facegrid.domain.matching import Hit
 from facegrid.domain.templates import round_score
 from facegrid.storage.indexes.blocks import Places
+from facegrid.storage.indexes.row_labels import RowLabels
 from facegrid.storage.indexes.vectors import EncodedVectors, ScannedVectors
 
 T = TypeVar("T")
@@ -96,30 +99,33 @@ class ResidentIndex:
         probes: Floats,
         limit: int,
         settings: IndexSettings = EXACT_INDEX,  # noqa: ARG002  # it is always exact
+        *,
+        restriction: Restriction = UNRESTRICTED,
     ) -> list[list[Hit]]:
         """Return the best rows for each probe. Raises IndexLoading where the gallery is not open.
 
-        Searches wait for each other; the first of those that wait does the work of all in one scan.
+        Searches wait for each other; the first of those that wait does the work of all, under the same
+        restriction, in one scan.
         """
-        rows, search = self._rows(gallery), _Search(probes, limit)
+        rows, search = self._rows(gallery), _Search(probes, limit, restriction)
         rows.waiting.append(search)
         try:
             async with rows.turn:
                 if search in rows.waiting:
-                    await self._search_all(rows)
+                    await self._search_all(rows, restriction)
         finally:
             if search in rows.waiting:  # it was called off, or failed
                 rows.waiting.remove(search)
         return search.found
 
-    async def _search_all(self, rows: "_Rows") -> None:
-        searches = rows.waiting[:]
+    async def _search_all(self, rows: "_Rows", restriction: Restriction) -> None:
+        searches = [one for one in rows.waiting if one.restriction is restriction]
         probes = np.concatenate([search.probes for search in searches])
         limit = max(search.limit for search in searches)
-        found = iter(await _run(self._searchers, rows.search, probes, limit))
+        found = iter(await _run(self._searchers, rows.search, probes, limit, restriction))
         for search in searches:
             search.found = [hits[: search.limit] for hits in islice(found, len(search.probes))]
-        del rows.waiting[: len(searches)]
+            rows.waiting.remove(search)
 
     async def build(self, gallery: str) -> None:
         """Do nothing: rows are searched alike from the first moment."""
@@ -145,6 +151,7 @@ class _Search:
 
     probes: Floats
     limit: int
+    restriction: Restriction
     found: list[list[Hit]] = field(default_factory=list)
 
 
@@ -164,6 +171,7 @@ class _Rows:
         self._encounters: list[str] = []
         self._samples: list[int] = []
         self._places: dict[str, tuple[int, ...]] = {}
+        self._labels = RowLabels()
         self._lock = threading.Lock()
 
     def keys(self) -> set[str]:
@@ -181,14 +189,17 @@ class _Rows:
                 for place in sorted(self._places.pop(encounter_id, ()), reverse=True):
                     self._vacate(place)
 
-    def search(self, probes: Floats, limit: int) -> list[list[Hit]]:
+    def search(self, probes: Floats, limit: int, restriction: Restriction) -> list[list[Hit]]:
         with self._lock:
+            allowed = (
+                None if restriction is UNRESTRICTED else self._labels.allowed(restriction, self._subjects)
+            )
             return [
                 [
                     self._hit(place, score)
                     for place, score in zip(places.tolist(), scores.tolist(), strict=True)
                 ]
-                for places, scores in self.vectors.search(probes, limit)
+                for places, scores in self.vectors.search(probes, limit, allowed)
             ]
 
     def _hit(self, place: int, score: float) -> Hit:
@@ -197,16 +208,18 @@ class _Rows:
         )
 
     def _place_all(self, rows: IndexRows) -> Places:
-        keys = zip(rows.subject_ids, rows.encounter_ids, rows.samples, strict=True)
+        keys = zip(rows.subject_ids, rows.encounter_ids, rows.samples, rows.labels, strict=True)
         return np.fromiter((self._place(*key) for key in keys), np.int64, len(rows))
 
-    def _place(self, subject_id: str, encounter_id: str, sample: int) -> int:
+    def _place(self, subject_id: str, encounter_id: str, sample: int, labels: Labels) -> int:
         places = self._places.get(encounter_id, ())
         for place in places:
             if self._samples[place] == sample:
                 self._subjects[place] = subject_id
+                self._labels.put(place, subject_id, labels)
                 return place
         place = len(self._samples)
+        self._labels.put(place, subject_id, labels)
         self._places[encounter_id] = (*places, place)
         self._subjects.append(subject_id)
         self._encounters.append(encounter_id)
@@ -224,4 +237,5 @@ class _Rows:
         self._samples[place] = self._samples[last]
         for column in (self._subjects, self._encounters, self._samples):
             column.pop()
+        self._labels.remove(place)
         self.vectors.remove(place)

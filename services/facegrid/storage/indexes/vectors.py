@@ -8,12 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from facegrid.domain.faces import Floats
-from facegrid.storage.indexes.blocks import BLOCK_ROWS, Block, Codes, Places, Scan, Scores, encode_steps
+from facegrid.storage.indexes.blocks import (
+    BLOCK_ROWS,
+    Block,
+    Codes,
+    Mask,
+    Places,
+    Scan,
+    Scores,
+    encode_steps,
+)
 
 _STEPS = 127
 _WIDEST = 6.0  # standard deviations of an element of a random vector of length 1
 _SMALLEST = 1e-30  # of a probe of zeros
 _FETCHED, _FETCHED_PER_BLOCK, _FETCHED_AGAIN = 512, 64, 4
+_FEW = 1 / 64  # of the rows: to score them all takes as long as to scan the others
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth
@@ -93,21 +103,27 @@ class ScannedVectors:
         if not last.rows:
             self._blocks.pop()
 
-    def search(self, probes: Floats, limit: int) -> list[tuple[Places, Scores]]:
-        """Return for each probe of (N, dimension) the places and scores of the `limit` best vectors."""
+    def search(self, probes: Floats, limit: int, allowed: Mask | None = None) -> list[tuple[Places, Scores]]:
+        """Return for each probe of (N, dimension) the places and scores of the `limit` best vectors.
+
+        `allowed` says of each place whether it counts.
+        """
         if not (self._blocks and len(probes)):
             return [(np.empty(0, np.int64), np.empty(0)) for _ in probes]
         queries = [_query(probe, self._step) for probe in probes.astype(np.float64)]
-        scans = self._scan(np.stack([query.steps for query in queries]), limit)
-        return [self._best(query, found, limit) for query, found in zip(queries, scans, strict=True)]
+        if allowed is not None and np.count_nonzero(allowed) <= _FEW * len(allowed):
+            places = np.flatnonzero(allowed)
+            return [self._rank(query, places, limit) for query in queries]
+        scans = self._scan(np.stack([query.steps for query in queries]), limit, allowed)
+        return [self._best(query, found, limit, allowed) for query, found in zip(queries, scans, strict=True)]
 
-    def _scan(self, probes: Floats, limit: int) -> list[tuple[Scan, ...]]:
+    def _scan(self, probes: Floats, limit: int, allowed: Mask | None) -> list[tuple[Scan, ...]]:
         """Return for each probe a scan of every block, in any order."""
         fetched = _FETCHED_PER_BLOCK + (_FETCHED + 2 * limit) // len(self._blocks)
         blocks = iter(self._blocks)  # each thread takes the next one, so that a slow thread holds up none
 
         def scan_some() -> list[list[Scan]]:
-            return [block.scan(probes, fetched) for block in blocks]
+            return [block.scan(probes, fetched, allowed) for block in blocks]
 
         others = [
             self._scanners.submit(scan_some) for _ in range(min(len(self._blocks), self._workers + 1) - 1)
@@ -118,12 +134,17 @@ class ScannedVectors:
                 scans += other.result()
         return list(zip(*scans, strict=True))
 
-    def _best(self, query: "_Query", scans: Sequence[Scan], limit: int) -> tuple[Places, Scores]:
+    def _best(
+        self, query: "_Query", scans: Sequence[Scan], limit: int, allowed: Mask | None
+    ) -> tuple[Places, Scores]:
         places, sums, bounds = self._bounded(query, scans)
         floor = _highest(sums - bounds, limit)
-        scans = [self._scan_down_to(query, scan, floor) for scan in scans]
+        scans = [self._scan_down_to(query, scan, floor, allowed) for scan in scans]
         places, sums, bounds = self._bounded(query, scans)
-        places = np.sort(places[sums + bounds >= floor])
+        return self._rank(query, np.sort(places[sums + bounds >= floor]), limit)
+
+    def _rank(self, query: "_Query", places: Places, limit: int) -> tuple[Places, Scores]:
+        """Return the best of some places, which are in order."""
         scores = self._score(query, places)
         best = np.argsort(-scores, kind="stable")[:limit]
         return places[best], scores[best]
@@ -134,11 +155,11 @@ class ScannedVectors:
         sums = np.concatenate([scan.sums for scan in scans])
         return places, query.unit * sums, query.length * self._errors[places] + query.error * self._longest
 
-    def _scan_down_to(self, query: "_Query", scan: Scan, floor: float) -> Scan:
+    def _scan_down_to(self, query: "_Query", scan: Scan, floor: float, allowed: Mask | None) -> Scan:
         """Scan a block again where a row that was not fetched may reach the floor."""
         bound = query.length * scan.block.worst + query.error * self._longest
         while not scan.complete and query.unit * scan.sums[-1] + bound >= floor:
-            (scan,) = scan.block.scan(query.steps[None], _FETCHED_AGAIN * len(scan.places))
+            (scan,) = scan.block.scan(query.steps[None], _FETCHED_AGAIN * len(scan.places), allowed)
         return scan
 
     def _score(self, query: "_Query", places: Places) -> Scores:

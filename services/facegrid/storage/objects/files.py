@@ -119,6 +119,22 @@ class LocalObjectStore:
             return False
         return True
 
+    def copy(self, key: str, target: str) -> None:
+        """Give an object another key, over one that is there; both share their room on the disk.
+
+        Raises ObjectMissing.
+        """
+        linked = self._unfinished / uuid4().hex
+        try:
+            os.link(self._path(key), linked)
+            self._place(self._path(target), partial(os.replace, linked))
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:  # the last: a folder
+            if self._path(key).is_file():
+                raise
+            raise ObjectMissing(key) from error
+        finally:
+            linked.unlink(missing_ok=True)  # it stays where the target was this very file
+
     def delete(self, key: str) -> None:
         """Remove an object, if it is there."""
         path = self._path(key)

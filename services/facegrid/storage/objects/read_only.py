@@ -30,6 +30,10 @@ class ReadOnlyStore:
         """Refuse."""
         _refuse()
 
+    def copy(self, key: str, target: str) -> None:  # noqa: ARG002  # the port
+        """Refuse."""
+        _refuse()
+
     def delete(self, key: str) -> None:  # noqa: ARG002  # the port
         """Refuse."""
         _refuse()

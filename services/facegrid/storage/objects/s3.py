@@ -11,6 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
+from minio.commonconfig import CopySource
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
@@ -102,6 +103,16 @@ class S3ObjectStore:
             # Where the request was sent again, the object that is there may be ours.
             return bool(answer.retries and answer.retries.history) and self._holds(key, data)
 
+    def copy(self, key: str, target: str) -> None:
+        """Let the server write an object again under another key. Raises ObjectMissing."""
+        with self._guarded():
+            try:
+                _despite_races(partial(self._copy, key, target))
+            except S3Error as error:
+                if error.code in _ABSENT:
+                    raise ObjectMissing(key) from None
+                raise
+
     def delete(self, key: str) -> None:
         """Remove an object, if it is there."""
         with self._guarded():
@@ -164,6 +175,13 @@ class S3ObjectStore:
             metadata={_DIGEST: hashlib.sha256(data).hexdigest()},
             part_size=_PART_BYTES,
             num_parallel_uploads=1,
+        )
+
+    def _copy(self, key: str, target: str) -> None:
+        self._client.copy_object(
+            bucket_name=self._bucket,
+            object_name=self._prefix + check_key(target),
+            source=CopySource(bucket_name=self._bucket, object_name=self._prefix + check_key(key)),
         )
 
     def _put_new(self, key: str, data: bytes) -> BaseHTTPResponse:

@@ -41,6 +41,13 @@ class ObjectStore(Protocol):
         """Write an object unless one is there; say whether it was written."""
         ...
 
+    def copy(self, key: str, target: str) -> None:
+        """Write an object again under another key, over one that is there; each goes by itself.
+
+        The bytes do not pass through this process. Raises ObjectMissing.
+        """
+        ...
+
     def delete(self, key: str) -> None:
         """Remove an object, if it is there."""
         ...

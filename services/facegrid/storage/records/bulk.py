@@ -1,72 +1,121 @@
 """Templates that exist already, written as segments: all of them become visible in one step, or none does."""
 
-import hashlib
-import hmac
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import count
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+import pyarrow as pa
 
 from facegrid.domain.calls import Call
-from facegrid.domain.errors import StoreUnavailable
-from facegrid.domain.faces import Floats
-from facegrid.domain.galleries import Encounter, Gallery, Sample
-from facegrid.domain.templates import Template
-from facegrid.storage.records.codec import subject_form
+from facegrid.domain.columns import TemplateColumns
+from facegrid.domain.errors import FacegridError, StoreUnavailable
+from facegrid.domain.galleries import IndexRows
+from facegrid.storage.objects.forms import to_json
+from facegrid.storage.objects.store import ObjectMissing, ObjectStore
+from facegrid.storage.records.claims import check_fingerprint
 from facegrid.storage.records.columns import columns_of
-from facegrid.storage.records.compaction import encounter_row
+from facegrid.storage.records.import_rows import ImportRows
+from facegrid.storage.records.manifests import SegmentFile
+from facegrid.storage.records.segment import SEGMENT_BYTES
 from facegrid.storage.records.subjects import StoredSubjects
 
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """N templates: their subjects, float32 vectors (N, dimension), normalised, and norms (N,)."""
-
-    subject_ids: Sequence[str]
-    vectors: Floats = field(repr=False)
-    norms: Floats = field(repr=False)
+Run = Callable[..., Coroutine[Any, Any, Any]]
+_MANIFESTS_MEANWHILE = 64
 
 
-def write_columns(subjects: StoredSubjects, call: Call, revision: int, batches: Iterable[Columns]) -> None:
-    """Add an encounter of one sample for each template; the retry of a call that succeeded adds none.
+class SegmentImport:
+    """Encounters on their way into segments.
 
-    A batch is held in memory and becomes one segment or more. Raises StoreUnavailable where another server
-    changes the segments at the same time.
+    Compactions may go on beside it, some tens of them. What a crash leaves of it is removed when as many
+    manifests more have come.
     """
-    gallery, segments = subjects.gallery, subjects.segments
-    with segments.writing:
-        segments.reload()
-        if _encounter_id(gallery, call, 0) in segments:
-            return
-        files = [segment.file for segment in segments.view.segments]
-        numbers = count()
-        for batch in batches:
-            encounters = _encounters(gallery, call, revision, batch, numbers)
-            rows = [encounter_row(subjects.layout, one, subject_form(one), None) for one in encounters]
-            files += segments.write(columns_of(rows))
-        if not segments.publish(files, 0):
+
+    def __init__(
+        self, store: ObjectStore, subjects: StoredSubjects, call: Call, revision: int, run: Run
+    ) -> None:
+        """Take the store, the gallery, the call, the revision that shows it, and what runs in threads."""
+        self._store, self._subjects, self._run = store, subjects, run
+        self._segments = subjects.segments
+        self._rows, self._revision = ImportRows(subjects.layout, call, revision), revision
+        self._last = self._segments.view.manifest.number + _MANIFESTS_MEANWHILE
+        self._waiting: list[pa.Table] = []
+        self._files: list[SegmentFile] = []
+        self._writing: asyncio.Future[None] | None = None
+        self._offered = False
+
+    async def add(self, columns: TemplateColumns) -> None:
+        """Keep encounters until they fill a segment, which is written while the next ones come."""
+        self._waiting.append(await self._run(self._rows.table, columns))
+        if sum(table.nbytes for table in self._waiting) >= SEGMENT_BYTES:
+            await self._written()
+            self._writing = asyncio.ensure_future(self._run(self._write, self._waiting))
+            self._waiting = []
+
+    async def publish(self, call: Call) -> int:
+        """Let all count, in one step, and return the revision that shows them: an earlier one of a retry.
+
+        Raises RequestIdReused, and StoreUnavailable where too many compactions came meanwhile.
+        """
+        await self._written()
+        return int(await self._run(self._publish, call))
+
+    async def discard(self) -> None:
+        """Remove what was written and cannot count."""
+        with suppress(FacegridError):
+            await self._written()
+        await self._run(self._discard)
+
+    async def rows(self) -> AsyncIterator[IndexRows]:
+        """Yield the index rows of the segments that hold the import, those of others among them."""
+        while True:
+            view, dimension = self._segments.view, self._subjects.gallery.dimension
+            try:
+                for segment in view.segments:
+                    if segment.holds(self._rows.prefix):
+                        yield (await self._run(segment.index_rows, dimension))[0]
+            except ObjectMissing:
+                if view is self._segments.view:
+                    raise
+            else:
+                return
+
+    async def _written(self) -> None:
+        if self._writing:
+            await asyncio.shield(self._writing)
+
+    def _write(self, tables: Sequence[pa.Table]) -> None:
+        self._files += self._segments.write(pa.concat_tables(tables), self._last)
+
+    def _publish(self, call: Call) -> int:
+        form = {"import": {"fingerprint": call.fingerprint, "revision": self._revision}}
+        memory = columns_of([{"id": bytes.fromhex(self._rows.name), "record": to_json(form)}])
+        self._write([*self._waiting, memory])
+        with self._segments.writing:
+            published = self._published(call)
+            if published is None:
+                published = self._revision
+                self._offer()
+        self._discard()
+        return published
+
+    def _published(self, call: Call) -> int | None:
+        """Return the revision of the import where an earlier try of it counts."""
+        record = self._segments.record(self._rows.name)
+        if record is None:
+            return None
+        check_fingerprint(record["import"]["fingerprint"], call)
+        return int(record["import"]["revision"])
+
+    def _offer(self) -> None:
+        view = self._segments.view
+        if view.manifest.number >= self._last:
+            raise StoreUnavailable("too much was compacted during the import; retry")
+        self._offered = True
+        if not self._segments.publish([*(one.file for one in view.segments), *self._files], 0):
             raise StoreUnavailable("another server writes to the gallery; retry")
 
-
-def _encounters(
-    gallery: Gallery, call: Call, revision: int, batch: Columns, numbers: Iterator[int]
-) -> Iterator[Encounter]:
-    created = datetime.now(UTC)
-    columns = zip(batch.subject_ids, batch.vectors, batch.norms.tolist(), strict=True)
-    for subject_id, vector, norm in columns:
-        template = Template(gallery.template_version, vector, norm)
-        digest = hashlib.sha256(template.to_bytes()).hexdigest()
-        yield Encounter(
-            encounter_id=_encounter_id(gallery, call, next(numbers)),
-            subject_id=subject_id,
-            samples=(Sample(digest, None, template, photograph_kept=False),),
-            created=created,
-            revision=revision,
-            request_id=call.request_id,
-            actor=call.end_user,
-        )
-
-
-def _encounter_id(gallery: Gallery, call: Call, number: int) -> str:
-    message = f"{call.method}|{call.request_id}|{number}".encode()
-    return hmac.new(gallery.key, message, hashlib.sha256).hexdigest()[:32]
+    def _discard(self) -> None:
+        if not self._offered:
+            for file in self._files:
+                self._store.delete(file.key)

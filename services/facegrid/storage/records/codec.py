@@ -36,6 +36,7 @@ def gallery_form(gallery: Gallery) -> dict[str, Any]:
         "quality_rules": [asdict(rule) for rule in gallery.quality_rules],
         "attributes": [attribute.value for attribute in gallery.attributes],
         "index": {"method": gallery.index.method.value, "nprobe": gallery.index.nprobe},
+        "former_ids": list(gallery.former_ids),
     }
 
 
@@ -56,6 +57,7 @@ def parse_gallery(form: Form) -> Gallery:
         quality_rules=tuple(QualityRule(**rule) for rule in form.get("quality_rules", [])),
         attributes=tuple(Attribute(name) for name in form.get("attributes", ())),
         index=_parse_index(form["index"]) if "index" in form else EXACT_INDEX,
+        former_ids=tuple(form.get("former_ids", ())),
     )
 
 
@@ -128,12 +130,14 @@ def labels_form(labels: Labels) -> dict[str, Any]:
         "metadata": dict(labels.metadata),
         "sub_galleries": list(labels.sub_galleries),
         "status": labels.status.value,
+        "subject_status": labels.subject_status.value,
     }
 
 
 def parse_labels(form: Form) -> Labels:
     """Return the labels of a form; those that say nothing are all one object."""
-    labels = Labels(form["metadata"], tuple(form["sub_galleries"]), Status(form["status"]))
+    statuses = Status(form["status"]), Status(form["subject_status"])
+    labels = Labels(form["metadata"], tuple(form["sub_galleries"]), *statuses)
     return NO_LABELS if labels == NO_LABELS else labels
 
 

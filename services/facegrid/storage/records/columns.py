@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from facegrid.domain.faces import Floats
+
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.binary(16), nullable=False),  # of the encounter, or a tombstone's name
@@ -22,8 +24,17 @@ SCHEMA = pa.schema(
 
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Return rows in columns; what a row lacks is null."""
-    arrays = [_array(field.type, [row.get(field.name) for row in rows]) for field in SCHEMA]
+    arrays = [array_of(field.type, [row.get(field.name) for row in rows]) for field in SCHEMA]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def vectors_of(vectors: Floats, sample_counts: NDArray[np.int64]) -> pa.Array:
+    """Return the vectors (N, dimension) of encounters as a column, without a copy."""
+    data = np.ascontiguousarray(vectors, "<f4")
+    offsets = np.zeros(len(sample_counts) + 1, np.int64)
+    np.cumsum(sample_counts * data.itemsize * data.shape[1], out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.large_binary(), len(sample_counts), buffers)
 
 
 def boolean(mask: NDArray[np.bool_]) -> pa.Array:
@@ -42,7 +53,8 @@ def lengths(column: pa.ChunkedArray) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
-def _array(kind: pa.DataType, values: Sequence[Any]) -> pa.Array:
+def array_of(kind: pa.DataType, values: Sequence[Any]) -> pa.Array:
+    """Return numbers, strings or bytes as a column; None is null."""
     present = _bits(np.array([value is not None for value in values], bool))
     if pa.types.is_int64(kind):
         numbers = np.array([value or 0 for value in values], np.int64)

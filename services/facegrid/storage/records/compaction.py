@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from facegrid.domain.galleries import Encounter, Tombstone
-from facegrid.domain.labels import NO_LABELS
+from facegrid.domain.labels import NO_LABELS, Labels
 from facegrid.storage.objects.forms import Form, decode, read, to_json
 from facegrid.storage.objects.store import ObjectStore
-from facegrid.storage.records.codec import encounter_form, labels_form
+from facegrid.storage.records.amendments import StoredAmendment, memory_form
+from facegrid.storage.records.codec import encounter_form, labels_form, parse_labels
 from facegrid.storage.records.columns import boolean, columns_of
+from facegrid.storage.records.folders import subject_folder
 from facegrid.storage.records.layout import GalleryLayout, encounter_prefix
 from facegrid.storage.records.segment import SEGMENT_BYTES, Segment
 from facegrid.storage.records.subjects import StoredSubjects
@@ -41,7 +43,8 @@ class Compaction:
         self._taken = subjects.loose - max(0, len(claims) - _MOST)
         self._claims = subjects.claims.forms(claims[:_MOST])
         self._tombstones = dict(self._settled())
-        self._rows = [*self._deleted_claims(), *self._deletions()]
+        self._amendments = subjects.amendments.settled()
+        self._rows = [*self._deleted_claims(), *self._deletions(), *self._changes()]
         self.subject_ids = list(islice(self._touched(), _MOST))
 
     def fold(self, subject_id: str) -> None:
@@ -57,17 +60,18 @@ class Compaction:
         """Write the segments and let them count; False where another manifest came first."""
         with self._segments.writing:
             found = self._segments.view.segments
-            hidden = [one for one in found if one.hidden.any()]
+            hidden = [one for one in found if one.hidden.any() or self._amended(one)]
             small = [one for one in found if _is_small(one)][:_MOST_SMALL]
             if not (self._rows or hidden or small[1:] or self._subjects.folding):
                 return True
             large = [one for one in hidden if one not in small]
             kept = [one.file for one in found if one not in hidden and one not in small]
-            rows = [columns_of(self._rows), *map(_without_hidden, small)]
-            parts = chain([pa.concat_tables(rows)], map(_without_hidden, large))
+            rows = [columns_of(self._rows), *map(self._renewed, small)]
+            parts = chain([pa.concat_tables(rows)], map(self._renewed, large))
             written = [file for part in parts for file in self._segments.write(part)]
-            last = max((one.revision for one in self._tombstones.values()), default=0)
-            won = self._segments.publish([*kept, *written], last)
+            revisions = [one.revision for one in self._tombstones.values()]
+            revisions += [one.amendment.revision for one in self._amendments]
+            won = self._segments.publish([*kept, *written], max(revisions, default=0))
             self._subjects.folding.clear()
             return won
 
@@ -76,7 +80,7 @@ class Compaction:
         self._subjects.tidy(self._subjects.folder(subject_id))
 
     def finish(self) -> None:
-        """Remove the claims that have become rows, and the tombstones that hide none any more."""
+        """Remove the claims and amendments that are in rows, and the tombstones that hide none any more."""
         for encounter_id, claim in self._claims.items():
             if encounter_id in self._segments and self._is_gone(encounter_id, claim):
                 self._subjects.claims.remove(encounter_id)
@@ -84,6 +88,9 @@ class Compaction:
             if not any(self._segments.sid(one) for one in tombstone.encounter_ids):
                 self._store.delete(self._subjects.tombstones.key(name))
                 self._segments.forget(tombstone.encounter_ids)
+        for stored in self._amendments:
+            if self._is_folded(stored):
+                self._subjects.amendments.remove(stored)
         self._subjects.loose -= self._taken
         self._subjects.hidden_since = datetime.now(UTC) if self._segments.hides() else None
 
@@ -117,6 +124,43 @@ class Compaction:
                 form = read(self._store, self._subjects.tombstones.key(name), dict)
                 yield _memory(name, {"tombstone": form})
 
+    def _changes(self) -> Iterator[Row]:
+        """Yield what the retry of an amendment is to be told."""
+        for stored in self._amendments:
+            if stored.name not in self._segments:
+                yield _memory(stored.name, {"amendment": memory_form(stored)})
+
+    def _is_folded(self, stored: StoredAmendment) -> bool:
+        """Say whether no object is left that an amendment is about: then a row has it, or nothing."""
+        prefix = f"{self._layout.subjects}{stored.sid}/"
+        marked = subject_folder(prefix, self._store.keys(prefix)).committed
+        return stored.target not in marked if stored.amendment.encounter_id else not marked
+
+    def _amended(self, segment: Segment) -> list[int]:
+        return segment.rows_of_any(*self._subjects.amendments.targets)
+
+    def _renewed(self, segment: Segment) -> pa.Table:
+        """Return the rows of a segment with the labels that they have now, of hidden ones their claims."""
+        rows = segment.table()
+        hidden, amended = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+        hidden[: len(segment.hidden)] = segment.hidden
+        amended[self._amended(segment)] = True
+        amended &= ~hidden
+        if not (hidden | amended).any():
+            return rows
+        memories = [_deleted(segment, row) for row in rows.filter(boolean(hidden)).to_pylist()]
+        changed = [self._with_labels(segment, row) for row in rows.filter(boolean(amended)).to_pylist()]
+        return pa.concat_tables([rows.filter(boolean(~(hidden | amended))), columns_of(memories + changed)])
+
+    def _with_labels(self, segment: Segment, row: Row) -> Row:
+        form = decode(segment.file.key, row["record"], dict)
+        encounter, one = form["encounter"], row["id"].hex()
+        labels = self._subjects.amendments.labels(
+            one, row["sid"].hex(), row["revision"], parse_labels(encounter["labels"])
+        )
+        record = {**form, "encounter": {**encounter, "labels": labels_form(labels)}}
+        return {**row, **_memory(one, record), "labels": _labels_text(labels)}
+
     def _touched(self) -> Iterator[str]:
         for folder in self._subjects.touched(self._claims):
             subject = self._subjects.describe(folder, with_encounters=False) if folder.committed else None
@@ -136,9 +180,13 @@ def encounter_row(layout: GalleryLayout, encounter: Encounter, head: Form, claim
         "sid": bytes.fromhex(layout.sid(encounter.subject_id)),
         "subject_id": encounter.subject_id,
         "revision": encounter.revision,
-        "labels": None if encounter.labels is NO_LABELS else to_json(labels_form(encounter.labels)).decode(),
+        "labels": _labels_text(encounter.labels),
         "vectors": b"".join(sample.template.to_bytes() for sample in encounter.samples),
     }
+
+
+def _labels_text(labels: Labels) -> str | None:
+    return None if labels == NO_LABELS else to_json(labels_form(labels)).decode()
 
 
 def _memory(one: str, record: Form) -> Row:
@@ -147,17 +195,6 @@ def _memory(one: str, record: Form) -> Row:
 
 def _is_small(segment: Segment) -> bool:
     return segment.file.size < SEGMENT_BYTES // 2
-
-
-def _without_hidden(segment: Segment) -> pa.Table:
-    """Return the rows of a segment, of the hidden ones their claims alone."""
-    hidden, rows = segment.hidden.copy(), segment.table()
-    if not hidden.any():
-        return rows
-    mask = np.zeros(len(rows), bool)
-    mask[: len(hidden)] = hidden
-    memories = [_deleted(segment, row) for row in rows.filter(boolean(mask)).to_pylist()]
-    return pa.concat_tables([rows.filter(boolean(~mask)), columns_of(memories)])
 
 
 def _deleted(segment: Segment, row: Row) -> Row:

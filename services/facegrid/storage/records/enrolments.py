@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from facegrid.domain.calls import Call
 from facegrid.identity.ports import Claim
-from facegrid.storage.objects.forms import Form, read
+from facegrid.storage.objects.forms import Form, read, to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore
 from facegrid.storage.records.claims import Claims, StoredClaim, check_fingerprint, parse_claim
 from facegrid.storage.records.layout import GalleryLayout
@@ -80,6 +80,32 @@ class EnrolmentClaims:
             with suppress(ObjectMissing):
                 found[one] = read(self._store, self._layout.claim(one), dict)
         return found
+
+    def form(self, encounter_id: str) -> Form | None:
+        """Return the claim of an encounter with what became of it; None where there is none."""
+        form = self.forms([encounter_id]).get(encounter_id)
+        if form is None and (record := self._segments.record(encounter_id)):
+            form = record["claim"]
+        if form and encounter_id in self._segments and not self._segments.shows(encounter_id):
+            return {**form, "state": "deleted"}
+        return form
+
+    def carry(self, encounter_id: str, form: Form) -> None:
+        """Let the claim of a migration's other gallery count in this one; a deletion counts for both."""
+        key = self._layout.claim(encounter_id)
+        if encounter_id in self._segments or self._store.put_if_absent(key, to_json(form)):
+            return
+        if form["state"] == "deleted":
+            self._objects.mark(key, "deleted")
+        elif self.forms([encounter_id]).get(encounter_id, {}).get("state") == "discarded":
+            self.void.add(encounter_id)
+
+    def gone(self, encounter_ids: Iterable[str]) -> set[str]:
+        """Return those of the encounters that a deletion took away; the others may never have been here."""
+        ids = set(encounter_ids)
+        hidden = {one for one in ids if one in self._segments and not self._segments.shows(one)}
+        deleted = {one for one, form in self.forms(ids - hidden).items() if form["state"] == "deleted"}
+        return hidden | deleted | ids.intersection(self._segments.erased)
 
     def remove(self, encounter_id: str) -> None:
         """Remove the object of a claim that a row holds."""

@@ -43,8 +43,8 @@ class FollowedRecords(StoredRecords):
 class FollowedSubjects(StoredSubjects):
     """StoredSubjects that another server writes; no method is called that does.
 
-    A refresh reads tombstones before the manifest, and both after a subject's objects were listed. So what
-    the writer's compaction took away of the former is in the latter.
+    A refresh reads tombstones and amendments before the manifest, and all after a subject's objects were
+    listed. So what the writer's compaction took away of the former is in the latter.
     """
 
     def _open(self) -> None:
@@ -53,7 +53,7 @@ class FollowedSubjects(StoredSubjects):
         self.refresh()
 
     def refresh(self) -> View:
-        """Learn of tombstones and segments that were written, and of those that went."""
+        """Learn of tombstones, amendments and segments that were written, and of those that went."""
         asked = time.monotonic()
         with self._refreshing:
             if self._refreshed < asked:  # else another thread's look was later than our question
@@ -70,7 +70,9 @@ class FollowedSubjects(StoredSubjects):
             except ObjectMissing:
                 continue  # compacted meanwhile
             self.segments.erase(self._seen[name])
+        amendments = self.amendments.look()
         self.segments.reload()
         for name in self._seen.keys() - names:
             self.segments.forget(self._seen.pop(name))
+        self.amendments.keep(amendments)
         self.claims.void.clear()  # a retry of the writer's may have made them valid again

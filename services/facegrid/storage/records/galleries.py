@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 
 from facegrid.domain.calls import Call
-from facegrid.domain.errors import GalleryExists, GalleryNotFound, RequestIdReused
-from facegrid.domain.galleries import Gallery, Watermark
+from facegrid.domain.errors import GalleryExists, GalleryNotFound, RequestIdReused, WrongMigrationState
+from facegrid.domain.galleries import Gallery, Migration, MigrationState, Watermark
 from facegrid.storage.objects.forms import Form, read, to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore
 from facegrid.storage.records.claims import Claims
@@ -24,14 +24,15 @@ from facegrid.storage.records.layout import (
     watermark_key,
 )
 
-_DELETION = "DeleteGallery"
+_DELETIONS = {"DeleteGallery", "FinishMigration", "CancelMigration"}
 
 
 class StoredGalleries:
     """The galleries of an object store; each method blocks.
 
     Making one: claim, settings, name. Deleting one: claim, name, and then all the rest. So a gallery is there
-    from the moment its name is, and until its name goes.
+    from the moment its name is, and until its name goes. During a migration one name leads to two galleries,
+    of which one is searched; they are exchanged by writing the name's object.
     """
 
     def __init__(self, store: ObjectStore) -> None:
@@ -81,11 +82,56 @@ class StoredGalleries:
 
     def get(self, name: str) -> Gallery:
         """Return a gallery by name. Raises GalleryNotFound."""
-        with self._naming, suppress(ObjectMissing):
-            gallery_id = read(self._store, name_key(name), _parse_id)
-            self._known[name] = read(self._store, gallery_settings_key(gallery_id), parse_gallery)
-            return self._known[name]
-        raise _not_found(name)
+        with self._naming:
+            return self._read(name)
+
+    def _read(self, name: str) -> Gallery:
+        try:
+            form = read(self._store, name_key(name), dict)
+            gallery = self._settings(form["gallery_id"])
+            if moving := form.get("migration"):
+                twin, state = self._settings(moving["twin_id"]), MigrationState(moving["state"])
+                gallery = replace(gallery, migration=Migration(twin, state, moving["shadow"]))
+        except ObjectMissing:
+            raise _not_found(name) from None
+        self._known[name] = gallery
+        return gallery
+
+    def _settings(self, gallery_id: str) -> Gallery:
+        return read(self._store, gallery_settings_key(gallery_id), parse_gallery)
+
+    def migrate(self, name: str, change: Callable[[Gallery], Gallery]) -> Gallery:
+        """Let a name lead to what `change` makes of its gallery and migration, in one step.
+
+        A twin that is new gets the settings of its gallery. Raises GalleryNotFound.
+        """
+        with self._naming:
+            old = self._read(name)
+            new = change(old)
+            if new.twin and old.twin is None:
+                form = read(self._store, gallery_settings_key(old.gallery_id), dict)
+                settings = to_json({**form, **gallery_form(new.twin)})
+                self._store.put(gallery_settings_key(new.twin.gallery_id), settings)
+            self._store.put(name_key(name), to_json(_name_form(new)))
+            self._known[name] = new
+            return new
+
+    def end_migration(self, name: str, call: Call, check: Callable[[Gallery], None]) -> str:
+        """Take the twin's name away and return its id, if `check` raises nothing; a repeated call, again.
+
+        Raises GalleryNotFound and RequestIdReused.
+        """
+        key = gallery_claim_key(call.method, call.request_id)
+        with self._naming:
+            gallery, claim = self._read(name), self._claims.find(key, call)
+            if claim is None:
+                check(gallery)
+            if gallery.twin and (claim is None or claim.made == gallery.twin.gallery_id):
+                claim = claim or self._claims.make(key, call, gallery.twin.gallery_id)
+                self._store.put(name_key(name), to_json({"gallery_id": gallery.gallery_id}))
+                self._known[name] = replace(gallery, migration=None)
+                return gallery.twin.gallery_id
+            return claim.made if claim else ""
 
     def update(self, name: str, change: Callable[[Gallery], Gallery]) -> Gallery:
         """Store a gallery's settings as `change` returns them; of two writers' changes the last one stands.
@@ -98,10 +144,8 @@ class StoredGalleries:
                 raise _not_found(name)
             key = gallery_settings_key(gallery_id)
             form = read(self._store, key, dict)
-            gallery = change(parse_gallery(form))
-            self._store.put(key, to_json({**form, **gallery_form(gallery)}))
-            self._known[name] = gallery
-            return gallery
+            self._store.put(key, to_json({**form, **gallery_form(change(parse_gallery(form)))}))
+            return self._read(name)
 
     def page(self, after: str, limit: int) -> list[Gallery]:
         """Return up to `limit` galleries after a name. Keys sort otherwise than names, so all are listed."""
@@ -121,6 +165,10 @@ class StoredGalleries:
             gallery_id = claim.made if claim else holder
             if gallery_id is None:
                 raise _not_found(name)
+            if gallery_id == holder and self._read(name).twin:
+                raise WrongMigrationState(
+                    f"gallery {name} is moving to another pack; finish or cancel that first", field="name"
+                )
             if claim is None:
                 self._claims.make(key, call, gallery_id)
             if holder == gallery_id:
@@ -130,13 +178,16 @@ class StoredGalleries:
             return gallery_id
 
     def deleted(self) -> list[str]:
-        """Return the ids of the galleries that were deleted."""
-        claims = [read(self._store, key, _parse_claim) for key in self._store.keys(CLAIMS)]
-        return [made for method, made in claims if method == _DELETION]
+        """Return the ids of the galleries that were deleted, not of those whose deletion has only begun."""
+        claims, named = (
+            [read(self._store, key, _parse_claim) for key in self._store.keys(CLAIMS)],
+            self._led_to(),
+        )
+        return [made for method, made in claims if method in _DELETIONS and made not in named]
 
     def nameless(self) -> list[str]:
         """Return the ids that no name leads to."""
-        named = {read(self._store, key, _parse_id) for key in self._store.keys(NAMES)}
+        named = self._led_to()
         return [gallery_id for gallery_id in self._ids() if gallery_id not in named]
 
     def watermark(self, gallery_id: str) -> Watermark | None:
@@ -149,6 +200,12 @@ class StoredGalleries:
     def set_watermark(self, gallery_id: str, watermark: Watermark) -> None:
         """Write down how far a gallery's index has come."""
         self._store.put(watermark_key(gallery_id), to_json(asdict(watermark)))
+
+    def _led_to(self) -> set[str]:
+        """Return the ids that names lead to."""
+        forms = [read(self._store, key, dict) for key in self._store.keys(NAMES)]
+        twins = {form["migration"]["twin_id"] for form in forms if "migration" in form}
+        return {form["gallery_id"] for form in forms} | twins
 
     def erase(self, gallery_id: str) -> None:
         """Remove every object under an id."""
@@ -163,7 +220,7 @@ class StoredGalleries:
 
     def _named(self, name: str) -> str | None:
         try:
-            return read(self._store, name_key(name), _parse_id)
+            return str(read(self._store, name_key(name), dict)["gallery_id"])
         except ObjectMissing:
             return None
 
@@ -176,8 +233,12 @@ def _parse_claim(form: Form) -> tuple[str, str]:
     return form["method"], form["made"]
 
 
-def _parse_id(form: Form) -> str:
-    return str(form["gallery_id"])
+def _name_form(gallery: Gallery) -> dict[str, object]:
+    form: dict[str, object] = {"gallery_id": gallery.gallery_id}
+    if (moving := gallery.migration) is not None:
+        state, twin_id = moving.state.value, moving.twin.gallery_id
+        form["migration"] = {"twin_id": twin_id, "state": state, "shadow": moving.shadow}
+    return form
 
 
 def _exists(name: str) -> GalleryExists:

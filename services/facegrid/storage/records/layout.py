@@ -58,6 +58,11 @@ class GalleryLayout:
         return f"{gallery_prefix(self.gallery.gallery_id)}tombstones/"
 
     @property
+    def amendments(self) -> str:
+        """The prefix of all amendments."""
+        return f"{gallery_prefix(self.gallery.gallery_id)}amendments/"
+
+    @property
     def claims(self) -> str:
         """The prefix of the claims of all enrolments."""
         return f"{gallery_prefix(self.gallery.gallery_id)}requests/"
@@ -67,9 +72,18 @@ class GalleryLayout:
         """The prefix of the compacted records of the gallery's template version."""
         return f"{gallery_prefix(self.gallery.gallery_id)}segments/{self.gallery.template_version}/"
 
+    @property
+    def left_behind(self) -> str:
+        """The prefix of what a migration could not bring into the gallery."""
+        return f"{gallery_prefix(self.gallery.gallery_id)}left-behind/"
+
     def subject(self, subject_id: str) -> str:
         """Return the prefix of a subject's objects."""
         return f"{self.subjects}{self.sid(subject_id)}/"
+
+    def photograph(self, subject_id: str, encounter_id: str, sample: int) -> str:
+        """Return the key of the photograph of a sample."""
+        return f"{encounter_prefix(self.subject(subject_id), encounter_id)}{sample}/source"
 
     def sid(self, subject_id: str) -> str:
         """Return the keyed hash under which a subject stands."""
@@ -79,12 +93,12 @@ class GalleryLayout:
         """Return the key of the claim of an enrolment."""
         return f"{self.claims}{encounter_id}.json"
 
-    def deletion(self, call: Call) -> str:
-        """Return the name of the tombstone that a call writes."""
+    def request(self, call: Call) -> str:
+        """Return the name under which a call's tombstone, amendment or import is remembered."""
         return self._hash(f"{call.method}|{call.request_id}")
 
     def _hash(self, text: str) -> str:
-        return hmac.new(self.gallery.key, text.encode(), hashlib.sha256).hexdigest()[:_HASH_DIGITS]
+        return hmac.digest(self.gallery.key, text.encode(), "sha256").hex()[:_HASH_DIGITS]
 
 
 def encounter_prefix(subject: str, encounter_id: str) -> str:

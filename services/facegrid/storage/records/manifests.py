@@ -1,5 +1,7 @@
 """Manifests: numbered objects of which the highest says which segments count."""
 
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from secrets import token_hex
@@ -42,7 +44,7 @@ class Manifests:
         """Return the manifest that counts, an empty one where there is none."""
         while numbers := self._numbers():
             try:
-                return read(self._store, self._key(numbers[-1]), partial(self._parse, numbers[-1]))
+                return self._read(numbers[-1])
             except ObjectMissing:
                 continue  # a newer one was published
         return Manifest()
@@ -74,11 +76,21 @@ class Manifests:
         kept = {file.key for file in manifest.files}
         for number in self._numbers():
             if number < manifest.number:
-                self._store.delete(self._key(number))
+                self._sweep_old(number, kept)
         for key in list(self._store.keys(f"{self._prefix}files/")):
             first = key.removeprefix(f"{self._prefix}files/").partition("-")[0]
             if key not in kept and int(first) <= manifest.number:
                 self._store.delete(key)
+
+    def _sweep_old(self, number: int, kept: Collection[str]) -> None:
+        with suppress(ObjectMissing):
+            for file in self._read(number).files:
+                if file.key not in kept:
+                    self._store.delete(file.key)
+        self._store.delete(self._key(number))
+
+    def _read(self, number: int) -> Manifest:
+        return read(self._store, self._key(number), partial(self._parse, number))
 
     def _parse(self, number: int, form: Form) -> Manifest:
         files = (

@@ -21,7 +21,7 @@ def live_rows(subjects: StoredSubjects) -> Iterator[IndexRows]:
             batch = []
     yield index_rows(batch, subjects.gallery.dimension)
     for segment in subjects.segments.view.segments:
-        yield segment.index_rows(subjects.gallery.dimension)[0]
+        yield subjects.index_rows(segment)[0]
 
 
 def _loose(subjects: StoredSubjects) -> Iterator[list[Encounter]]:

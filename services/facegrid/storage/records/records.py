@@ -1,26 +1,33 @@
 """The records of galleries and subjects: the ports' face of an object store, which blocks, in threads."""
 
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import StorageFull, StoreUnavailable
-from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, Watermark, index_rows
-from facegrid.identity.ports import Claim, Hold
+from facegrid.domain.galleries import (
+    Amendment,
+    Encounter,
+    Gallery,
+    IndexRows,
+    Subject,
+    Tombstone,
+    Watermark,
+    index_rows,
+)
+from facegrid.identity.ports import Claim, Hold, TemplateImport
 from facegrid.storage.objects.store import ObjectStore
+from facegrid.storage.records.export import export_page, read_photograph
 from facegrid.storage.records.folders import SubjectFolder
 from facegrid.storage.records.galleries import StoredGalleries
-from facegrid.storage.records.layout import NAMES
+from facegrid.storage.records.layout import NAMES, GalleryLayout
 from facegrid.storage.records.reading import live_rows
 from facegrid.storage.records.reserve import Reserve
 from facegrid.storage.records.subjects import StoredSubjects
 from facegrid.storage.records.threads import StoreThreads
-
-if TYPE_CHECKING:
-    from facegrid.storage.records.bulk import Columns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -112,7 +119,7 @@ class StoredRecords:
         """
         subjects = await self._of(gallery)
         try:
-            await self._all(subjects.sample_writes(encounter, photographs))
+            await self._all(subjects.samples.writes(encounter, photographs))
             await self._run(subjects.mark, encounter)
         except (StoreUnavailable, StorageFull):
             prefix = subjects.layout.subject(encounter.subject_id)
@@ -159,6 +166,24 @@ class StoredRecords:
             subjects = await self._of(gallery)
             await self._in_any_room(lambda: subjects.tidy(subjects.folder(subject_id), encounter_ids))
 
+    async def amendment(self, gallery: Gallery, call: Call) -> Amendment | None:
+        """Return what an earlier try of this call changed. Raises RequestIdReused."""
+        subjects = await self._of(gallery)
+        return await self._run(subjects.amendments.find, call)
+
+    async def amend(self, gallery: Gallery, subject_id: str, amendment: Amendment, call: Call) -> None:
+        """Write an amendment: from here on it counts."""
+        subjects = await self._of(gallery)
+        await self._run(subjects.amend, subject_id, amendment, call)
+
+    async def settle(self, gallery: Gallery, call: Call) -> None:
+        """Let compaction have what a call changed."""
+        (await self._of(gallery)).amendments.settle(call)
+
+    async def amended(self, gallery: Gallery) -> set[str]:
+        """Return the encounters whose labels an index that holds their rows may not know."""
+        return set((await self._of(gallery)).amendments.targets[0])
+
     async def encounters(self, gallery: Gallery) -> AsyncIterator[list[Encounter]]:
         """Yield all active encounters in batches of some 500, each subject tidied before it is read.
 
@@ -182,7 +207,7 @@ class StoredRecords:
         async for loaded in self._loose(subjects):
             yield index_rows(loaded, gallery.dimension), max(encounter.revision for encounter in loaded)
         for segment in subjects.segments.view.segments:
-            yield await self._run(segment.index_rows, gallery.dimension)
+            yield await self._run(subjects.index_rows, segment)
         subjects.loaded = True
 
     async def live_rows(self, gallery: Gallery) -> AsyncGenerator[IndexRows, None]:
@@ -225,13 +250,22 @@ class StoredRecords:
         """Return the highest revision of a tombstone; 0 where there is none."""
         return (await self._of(gallery)).last_revision
 
-    async def import_templates(
-        self, gallery: Gallery, call: Call, revision: int, batches: "Iterable[Columns]"
-    ) -> None:
-        """Add an encounter of one sample for each template, all of them at once; no index learns of them."""
-        from facegrid.storage.records.bulk import write_columns  # noqa: PLC0415  # pyarrow takes long to import
+    async def begin_import(self, gallery: Gallery, call: Call, revision: int) -> TemplateImport:
+        """Begin to write encounters that come column by column; a revision first shows them."""
+        return await self._run(self._begin_import, await self._of(gallery), call, revision)
 
-        await self._run(write_columns, await self._of(gallery), call, revision, batches)
+    def _begin_import(self, subjects: StoredSubjects, call: Call, revision: int) -> TemplateImport:
+        from facegrid.storage.records.bulk import SegmentImport  # noqa: PLC0415  # pyarrow takes long to import
+
+        return SegmentImport(self._store, subjects, call, revision, self._run)
+
+    async def export_page(self, gallery: Gallery, after: str) -> tuple[list[Encounter], str]:
+        """Return encounters in the order of their subjects' hashes; the cursor is such a hash."""
+        return await self._run(export_page, await self._of(gallery), after)
+
+    async def photograph(self, gallery: Gallery, encounter: Encounter, sample: int) -> bytes | None:
+        """Return the photograph of a sample; None where it is not kept, or was removed."""
+        return await self._run(read_photograph, self._store, GalleryLayout(gallery), encounter, sample)
 
     def due(self, loose: int, before: datetime) -> list[Gallery]:
         """Return the loaded galleries with that many changes to compact, or rows to erase since that time."""
@@ -259,6 +293,14 @@ class StoredRecords:
                     async with hold(gallery, subject_id):
                         await self._run(compaction.tidy, subject_id)
                 await self._run(compaction.finish)
+
+    async def with_galleries(self, work: Callable[[StoredGalleries], T]) -> T:
+        """Do what blocks with the stored galleries, in one of the threads."""
+        return await self._run(work, self._galleries)
+
+    async def with_subjects(self, gallery: Gallery, work: Callable[[StoredSubjects], T]) -> T:
+        """Do what blocks with a gallery's stored subjects, in one of the threads."""
+        return await self._run(work, await self._of(gallery))
 
     async def _of(self, gallery: Gallery) -> StoredSubjects:
         if opened := self._subjects.get(gallery.gallery_id):

@@ -7,7 +7,7 @@ they are read in bulk. Vectors are not compressed: zstd takes 7 % off them and a
 
 import io
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import Any
@@ -20,12 +20,14 @@ import pyarrow.parquet as pq
 
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import IndexRows
-from facegrid.domain.labels import NO_LABELS, Labels, Status
+from facegrid.domain.labels import NO_LABELS, Labels
 from facegrid.storage.objects.forms import decode
 from facegrid.storage.objects.store import ObjectStore, UnreadableObject
 from facegrid.storage.records.codec import parse_labels
 from facegrid.storage.records.columns import SCHEMA, boolean, columns_of, lengths
 from facegrid.storage.records.manifests import SegmentFile
+
+Amend = Callable[[str, str, int, Labels], Labels]  # of an encounter's id, its subject's hash and revision
 
 _SCHEMA_VERSION = b"1"
 SEGMENT_BYTES = 64 * 1024 * 1024
@@ -98,6 +100,12 @@ class Segment:
             return int(self._order[place])
         return None
 
+    def holds(self, prefix: bytes) -> bool:
+        """Say whether a row's id begins with 8 bytes."""
+        place = int(np.searchsorted(self.ids, np.array(prefix, _ID), sorter=self._order))
+        rows = self._order[place : place + 1]
+        return self.ids[rows].tobytes()[: len(prefix)] == prefix
+
     def hide(self, one: bytes) -> None:
         """Count an encounter as erased."""
         row = self.find(one)
@@ -110,6 +118,12 @@ class Segment:
         first, last = (int(np.searchsorted(self.sids, wanted, side)) for side in ("left", "right"))
         return [row for row in range(first, last) if not self.hidden[row]]
 
+    def rows_of_any(self, encounter_ids: Iterable[str], sids: Iterable[str]) -> list[int]:
+        """Return the rows of some encounters and of some subjects that are not hidden."""
+        found = (self.find(bytes.fromhex(one)) for one in encounter_ids)
+        rows = {row for row in found if row is not None and row < len(self.sids) and not self.hidden[row]}
+        return sorted(rows.union(*(self.rows_of(bytes.fromhex(sid)) for sid in sids)))
+
     def sids_after(self, after: str) -> Iterator[str]:
         """Yield the hashes of the subjects with rows that are not hidden, in order, after any string."""
         for row in range(bisect_right(range(len(self.sids)), after, key=self.sid), len(self.sids)):
@@ -119,6 +133,21 @@ class Segment:
     def sid(self, row: int) -> str:
         """Return the hash of the subject of a row."""
         return str(self.sids[row : row + 1].tobytes().hex())
+
+    def between(self, after: bytes, last: bytes, columns: list[str]) -> list[dict[str, Any]]:
+        """Return the rows that are not hidden of subjects whose hashes lie in a range, the last included."""
+        start, end = (int(np.searchsorted(self.sids, np.array(one, _ID), "right")) for one in (after, last))
+        first, past = (int(np.searchsorted(self._starts, one, "right")) for one in (start, end - 1))
+        if start >= end:
+            return []
+        groups = pa.concat_tables([self._group(number, columns) for number in range(first - 1, past)])
+        rows = groups.slice(start - int(self._starts[first - 1]), end - start)
+        return rows.filter(boolean(~self.hidden[start:end])).to_pylist()  # type: ignore[no-any-return]
+
+    def sid_ahead(self, after: bytes, rows: int) -> bytes | None:
+        """Return the hash of the subject some rows after a hash; None where there are fewer."""
+        place = int(np.searchsorted(self.sids, np.array(after, _ID), "right")) + rows - 1
+        return self.sids[place : place + 1].tobytes() if place < len(self.sids) else None
 
     def read(self, rows: Sequence[int], columns: list[str]) -> list[dict[str, Any]]:
         """Return a few rows."""
@@ -150,18 +179,29 @@ class Segment:
         rows = self.table(columns).slice(0, len(self.sids))
         return rows.filter(boolean(~self.hidden)) if self.hidden.any() else rows
 
-    def index_rows(self, dimension: int) -> tuple[IndexRows, int]:
-        """Return the templates of all active encounters that are not hidden.
+    def index_rows(
+        self, dimension: int, amended: Sequence[int] = (), amend: Amend | None = None
+    ) -> tuple[IndexRows, int]:
+        """Return the templates of all encounters that are searched and not hidden.
 
-        Beside them stands the latest revision of an encounter that is not hidden.
+        Beside them stands the latest revision of an encounter that is not hidden. `amended` are rows whose
+        labels are those that `amend` returns.
         """
         rows = self.rows(["id", "subject_id", "revision", "labels", "vectors"])
         latest = pc.max(rows["revision"]).as_py() or 0
         texts = rows["labels"].to_pylist()
         known = {text: self._labels(text) for text in set(texts)}
-        active = np.array([known[text].status is Status.ACTIVE for text in texts], bool)
-        rows = rows.filter(boolean(active)).combine_chunks()
-        labels = [known[text] for text in rows["labels"].to_pylist()]
+        labels = [known[text] for text in texts]
+        if amend:
+            for row, number in zip(
+                amended, np.searchsorted(np.flatnonzero(~self.hidden), amended), strict=True
+            ):
+                revision = rows["revision"][number].as_py()
+                labels[number] = amend(
+                    self.ids[row : row + 1].tobytes().hex(), self.sid(row), revision, labels[number]
+                )
+        rows = rows.filter(boolean(np.array([one.searched for one in labels], bool))).combine_chunks()
+        labels = [one for one in labels if one.searched]
         counts, rest = np.divmod(lengths(rows["vectors"]), 4 * dimension)
         self._check(rows["vectors"].null_count == 0 and not rest.any())
         owners, firsts = np.repeat(np.arange(len(rows)), counts), np.cumsum(counts) - counts

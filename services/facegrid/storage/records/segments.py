@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # pyarrow takes half a second to import, and small galleries 
     from facegrid.storage.records.segment import Segment
 
 T = TypeVar("T")
+LAST_SID = "f" * 32
 Head = tuple[str, datetime]  # a subject's id, and when it was made
 
 
@@ -36,9 +37,16 @@ class Segments:
     An erased row is hidden until a compaction removes it.
     """
 
-    def __init__(self, store: ObjectStore, prefix: str, version: str, dimension: int) -> None:
-        """Open what the newest manifest names."""
-        self._store, self._version, self._dimension = store, version, dimension
+    def __init__(
+        self,
+        store: ObjectStore,
+        prefix: str,
+        version: str,
+        dimension: int,
+        amend: Callable[[Encounter], Encounter] = lambda encounter: encounter,
+    ) -> None:
+        """Open what the newest manifest names; `amend` returns an encounter of a row as it is now."""
+        self._store, self._version, self._dimension, self._amend = store, version, dimension, amend
         self.manifests = Manifests(store, prefix)
         self.view = View(Manifest())
         self.writing, self._swapping = threading.Lock(), threading.Lock()
@@ -72,11 +80,14 @@ class Segments:
             self._hide(segments, self.erased)
             self.view = View(manifest, segments)
 
-    def write(self, rows: Any) -> list[SegmentFile]:
-        """Write rows, a pyarrow Table, to segments that the next manifest may name; hold `writing`."""
+    def write(self, rows: Any, last: int = 0) -> list[SegmentFile]:
+        """Write rows, a pyarrow Table, to segments that the next manifest may name; hold `writing`.
+
+        With the number of a `last` manifest that may name them, they may be written beside others who write.
+        """
         from facegrid.storage.records.segment import write_segments  # noqa: PLC0415  # see above
 
-        number = self.view.manifest.number + 1
+        number = last or self.view.manifest.number + 1
         return write_segments(self._store, lambda: self.manifests.segment_key(number), rows)
 
     def publish(self, files: Iterable[SegmentFile], last_revision: int) -> bool:
@@ -135,6 +146,19 @@ class Segments:
 
         return self._steadily(read)
 
+    def memories(self) -> list[tuple[str, Form]]:
+        """Return what is remembered of deletions, by the ids of encounters and the names of tombstones."""
+
+        def read(view: View) -> list[tuple[str, Form]]:
+            return [
+                (segment.ids[row : row + 1].tobytes().hex(), decode(segment.file.key, found["record"], dict))
+                for segment in view.segments
+                for rows in [[*np.flatnonzero(segment.hidden), *range(len(segment.sids), len(segment.ids))]]
+                for row, found in zip(rows, segment.read(rows, ["record"]), strict=True)
+            ]
+
+        return self._steadily(read)
+
     def subject(self, sid: str, *, with_encounters: bool) -> tuple[list[Head], list[Encounter]]:
         """Return what the rows of a subject say of it, and its encounters; those hidden do not count."""
         columns = ["record", "vectors"] if with_encounters else ["record"]
@@ -150,6 +174,26 @@ class Segments:
         found = self._steadily(read)
         return [head for head, _ in found], [encounter for _, encounter in found]
 
+    def sid_ahead(self, after: str, rows: int) -> str:
+        """Return a hash up to which there are about so many rows after another one, but no more."""
+        segments = self.view.segments
+        share = max(1, rows // max(1, len(segments)))
+        found = [segment.sid_ahead(bytes.fromhex(after), share) for segment in segments]
+        return min((one.hex() for one in found if one), default=LAST_SID)
+
+    def between(self, after: str, last: str) -> list[Encounter]:
+        """Return the encounters of the subjects whose hashes lie in a range, the last included."""
+        ends, columns = (bytes.fromhex(after), bytes.fromhex(last)), ["record", "vectors"]
+
+        def read(view: View) -> list[Encounter]:
+            return [
+                self._parse(segment, row)[1]
+                for segment in view.segments
+                for row in segment.between(*ends, columns)
+            ]
+
+        return self._steadily(read)
+
     def sids(self, after: str) -> Iterator[str]:
         """Yield the hashes of all subjects after one, in order."""
         return merge(*(segment.sids_after(after) for segment in self.view.segments))
@@ -161,7 +205,7 @@ class Segments:
 
     def _parse(self, segment: "Segment", row: Mapping[str, Any]) -> tuple[Head, Encounter]:
         def parse(form: Form) -> tuple[Head, Encounter]:
-            encounter = parse_encounter(form["encounter"], self._version)
+            encounter = self._amend(parse_encounter(form["encounter"], self._version))
             if "vectors" in row:
                 vectors = np.frombuffer(row["vectors"], "<f4").astype(np.float32)
                 encounter = with_vectors(encounter, list(vectors.reshape(-1, self._dimension)))

@@ -1,33 +1,36 @@
 """Subjects of record: which of a subject's objects count, and the removal of those that no longer do."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from heapq import merge
 from itertools import groupby
 from operator import attrgetter, itemgetter
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from facegrid.domain.calls import Call
-from facegrid.domain.faces import Floats
-from facegrid.domain.galleries import Encounter, Gallery, Subject, Tombstone
+from facegrid.domain.galleries import Amendment, Encounter, Gallery, IndexRows, Subject, Tombstone
+from facegrid.domain.labels import Status
 from facegrid.storage.objects.forms import Form, read, to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore, UnreadableObject
+from facegrid.storage.records.amendments import Amendments
 from facegrid.storage.records.codec import (
     encounter_form,
     parse_encounter,
     parse_subject,
-    subject_form,
     with_vectors,
 )
 from facegrid.storage.records.enrolments import EnrolmentClaims
 from facegrid.storage.records.folders import SubjectFolder, subject_folder
 from facegrid.storage.records.layout import PAST_ALL, GalleryLayout, encounter_prefix, mark_key
+from facegrid.storage.records.samples import Samples
 from facegrid.storage.records.segments import Segments, View
 from facegrid.storage.records.tombstones import Tombstones
+
+if TYPE_CHECKING:  # pyarrow takes half a second to import
+    from facegrid.storage.records.segment import Segment
 
 
 class StoredSubjects:
@@ -47,13 +50,18 @@ class StoredSubjects:
         """Open the gallery's segments and read its tombstones, as the gallery's only writer."""
         self._store = store
         self.gallery, self.layout = gallery, GalleryLayout(gallery)
-        self.segments = Segments(store, self.layout.segments, gallery.template_version, gallery.dimension)
+        template = gallery.template_version, gallery.dimension
+        self.segments = Segments(store, self.layout.segments, *template, self._amended)
         self.last_revision = self.segments.view.manifest.last_revision
         self.loaded, self.loose = False, 0
         self.hidden_since: datetime | None = None
         self.compacting = asyncio.Lock()
         self.folding, self.unsettled, self.replaced = set[str](), set[str](), set[str]()
+        self.samples = Samples(store, self.layout)
         self.claims = EnrolmentClaims(store, self.layout, self.segments)
+        self.amendments = Amendments(store, self.layout, self.segments)
+        for amendment in self.amendments.newest.values():
+            self._changed(amendment.revision)
         self.tombstones = Tombstones(store, self.layout, self.segments)
         self._open()
 
@@ -65,22 +73,6 @@ class StoredSubjects:
     def refresh(self) -> View:
         """Bring what is held in memory to the present, for the only writer has nothing to look up."""
         return self.segments.view
-
-    def sample_writes(
-        self, encounter: Encounter, photographs: Sequence[bytes | None]
-    ) -> list[Callable[[], object]]:
-        """Return the writes that come before an encounter's mark, in any order or at once."""
-        prefix = self.layout.subject(encounter.subject_id)
-        writes: list[Callable[[], object]] = [
-            partial(self._store.put_if_absent, f"{prefix}subject.json", to_json(subject_form(encounter)))
-        ]
-        for number, (sample, photograph) in enumerate(zip(encounter.samples, photographs, strict=True)):
-            template = _template_key(prefix, encounter.encounter_id, number, sample.template.version)
-            writes.append(partial(self._store.put, template, sample.template.to_bytes()))
-            if photograph is not None:
-                source = f"{encounter_prefix(prefix, encounter.encounter_id)}{number}/source"
-                writes.append(partial(self._store.put, source, photograph))
-        return writes
 
     def discard(self, subject: str, encounter_id: str) -> None:
         """Remove what was written, below a subject's prefix, of an encounter that was broken off."""
@@ -146,8 +138,12 @@ class StoredSubjects:
             raise _missing(f"{folder.prefix}subject.json")
         subject_id, created = min([*heads, *([head] if head else [])], key=itemgetter(1))
         filled = [*rows, *self.fill(folder, active)] if with_encounters else ()
+        inactive = any(one.labels.subject_status is Status.INACTIVE for one in (*rows, *active))
         return Subject(
-            subject_id, created, tuple(sorted(filled, key=lambda one: (one.created, one.revision)))
+            subject_id,
+            created,
+            tuple(sorted(filled, key=lambda one: (one.created, one.revision))),
+            Status.INACTIVE if inactive else Status.ACTIVE,
         )
 
     def _head(self, folder: SubjectFolder) -> tuple[str, datetime] | None:
@@ -177,6 +173,11 @@ class StoredSubjects:
                 self.claims.remove(encounter_id)
         self.unsettled.clear()
 
+    def index_rows(self, segment: "Segment") -> tuple[IndexRows, int]:
+        """Return the rows of a segment as an index holds them, with the latest revision of one."""
+        amended = segment.rows_of_any(*self.amendments.targets)
+        return segment.index_rows(self.gallery.dimension, amended, self.amendments.labels)
+
     def head_form(self, folder: SubjectFolder) -> Form:
         """Return the form of a subject with encounters that are objects."""
         key = f"{folder.prefix}subject.json"
@@ -200,6 +201,7 @@ class StoredSubjects:
         marked = self._marked(folder)
         gone = {*doomed, *self._gone(marked)}
         self._bury_rows(gone)
+        self.amendments.erase(gone)
         active = [one for one in marked if one.encounter_id not in gone]
         replaced_first = [one.encounter_id for one in marked if one.encounter_id in gone]
         left = (folder.committed | folder.unfinished) - {one.encounter_id for one in marked}
@@ -241,10 +243,21 @@ class StoredSubjects:
     def _count(self, tombstone: Tombstone) -> None:
         self.segments.erase(tombstone.encounter_ids)
         self.unsettled.update(tombstone.encounter_ids)
-        self.loose += 1
         written = tombstone.written or datetime.now(UTC)
         self.hidden_since = min(self.hidden_since or written, written)
-        self.last_revision = max(self.last_revision, tombstone.revision)
+        self._changed(tombstone.revision)
+
+    def amend(self, subject_id: str, amendment: Amendment, call: Call) -> None:
+        """Write the amendment of a call: from here on it counts."""
+        self.amendments.write(subject_id, amendment, call)
+        self._changed(amendment.revision)
+
+    def _amended(self, encounter: Encounter) -> Encounter:
+        return self.amendments.apply(encounter)
+
+    def _changed(self, revision: int) -> None:
+        self.loose += 1
+        self.last_revision = max(self.last_revision, revision)
 
     def _marked(self, folder: SubjectFolder) -> list[Encounter]:
         """Return all encounters that have a mark that counts and no row, in the order of their commits."""
@@ -261,7 +274,7 @@ class StoredSubjects:
 
     def _read_mark(self, folder: SubjectFolder, encounter_id: str) -> Encounter:
         parse = partial(parse_encounter, version=self.gallery.template_version)
-        return read(self._store, mark_key(folder.prefix, encounter_id), parse)
+        return self._amended(read(self._store, mark_key(folder.prefix, encounter_id), parse))
 
     def _gone(self, marked: Sequence[Encounter]) -> set[str]:
         replaced = {encounter_id for one in marked for encounter_id in one.replaces}
@@ -272,12 +285,8 @@ class StoredSubjects:
         return [self._with_templates(folder, one) for one in encounters]
 
     def _with_templates(self, folder: SubjectFolder, encounter: Encounter) -> Encounter:
-        keys = [
-            _template_key(folder.prefix, encounter.encounter_id, number, sample.template.version)
-            for number, sample in enumerate(encounter.samples)
-        ]
         try:
-            return with_vectors(encounter, [self._vector(key) for key in keys])
+            return with_vectors(encounter, self.samples.vectors(folder.prefix, encounter))
         except ObjectMissing as missing:
             self.refresh()
             if encounter.encounter_id in self.segments:
@@ -285,16 +294,6 @@ class StoredSubjects:
             self._read_mark(folder, encounter.encounter_id)  # raises where the encounter was erased meanwhile
             raise _missing(str(missing)) from None
 
-    def _vector(self, key: str) -> Floats:
-        data = self._store.get(key)
-        if len(data) != 4 * self.gallery.dimension:
-            raise UnreadableObject(f"the object {key} is damaged; restore it from a backup")
-        return np.frombuffer(data, "<f4").astype(np.float32)
-
 
 def _missing(key: str) -> UnreadableObject:
     return UnreadableObject(f"the object {key} is missing; restore it from a backup")
-
-
-def _template_key(subject: str, encounter_id: str, number: int, version: str) -> str:
-    return f"{encounter_prefix(subject, encounter_id)}{number}/templates/{version}"

@@ -21,7 +21,7 @@ class Tombstones:
 
     def find(self, call: Call) -> Tombstone | None:
         """Return the tombstone of an earlier try of this call. Raises RequestIdReused."""
-        name = self._layout.deletion(call)
+        name = self._layout.request(call)
         try:
             fingerprint, tombstone = read(self._store, self.key(name), _parse)
         except ObjectMissing:
@@ -42,7 +42,7 @@ class Tombstones:
             "request_id": call.request_id,
             "actor": call.end_user,
         }
-        return self._store.put_if_absent(self.key(self._layout.deletion(call)), to_json(form))
+        return self._store.put_if_absent(self.key(self._layout.request(call)), to_json(form))
 
     def write_for_row(self, encounter_id: str) -> None:
         """Hide the row of an encounter that was replaced, whose successor may go before it."""
