@@ -1,4 +1,4 @@
-"""Write docs/api.md and docs/errors.md from the protos: `make proto` does, and a test holds them equal."""
+"""Write the references from the protos and the metrics: `make proto` does, and a test holds them equal."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -8,6 +8,8 @@ from pathlib import Path
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
 from grpc_tools import protoc
+
+from facegrid.metrics import metrics_reference
 
 _ROOT = Path(__file__).parents[1]
 _PACKAGE = ".facegrid.v1."
@@ -125,11 +127,11 @@ def _described() -> list[FileDescriptorProto]:
         return list(FileDescriptorSet.FromString(out.read_bytes()).file)
 
 
-REFERENCES = {"api.md": api_reference, "errors.md": error_reference}
+REFERENCES = {"api.md": api_reference, "errors.md": error_reference, "metrics.md": metrics_reference}
 
 
 def main() -> None:
-    """Write both."""
+    """Write all."""
     for name, reference in REFERENCES.items():
         Path(__file__).with_name(name).write_text(reference())
 

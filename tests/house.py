@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,23 +12,30 @@ from facegrid.domain.calls import Call
 from facegrid.domain.faces import FaceSelection
 from facegrid.domain.filters import Filter
 from facegrid.domain.galleries import Encounter
+from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.domain.labels import NO_LABELS, Labels
 from facegrid.domain.templates import SentTemplate
 from facegrid.identity.analyze import Analyze
+from facegrid.identity.audit import AuditGallery
 from facegrid.identity.enroll import Enroll, EnrollMode
 from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identification, Identify
 from facegrid.identity.migrate import Migrate
 from facegrid.identity.migrations import Migrations
+from facegrid.identity.ports import Index
+from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
 from facegrid.identity.searching import EVERYWHERE, Scope
 from facegrid.identity.shadow import Shadow
 from facegrid.identity.subjects import Subjects
+from facegrid.identity.tune import TuneGallery
 from facegrid.identity.twins import Twins
 from facegrid.identity.update import Update
 from facegrid.identity.verify import Verify
+from facegrid.identity.watching import WatchSearches
 from facegrid.identity.writes import Writes
+from facegrid.metrics import Metrics
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.objects.files import LocalObjectStore
 from facegrid.storage.objects.store import ObjectStore
@@ -50,7 +58,7 @@ class House:
     vision: FakeVision
     extract: Extract
     records: StoredRecords
-    index: ResidentIndex
+    index: Index
     projection: Projection
     galleries: Galleries
     subjects: Subjects
@@ -59,12 +67,22 @@ class House:
     verify: Verify
     identify: Identify
     analyze: Analyze
+    audit: AuditGallery
+    tune: TuneGallery
+    watch: WatchSearches
+    threads: Executor
+    metrics: Metrics
     twins: Twins
     migrate: Migrate
     migrations: Migrations
 
     async def make_gallery(
-        self, name: str = "g", *, keep_photographs: bool = True, attributes: Sequence[Attribute] = ()
+        self,
+        name: str = "g",
+        *,
+        keep_photographs: bool = True,
+        attributes: Sequence[Attribute] = (),
+        index: IndexSettings = EXACT_INDEX,
     ) -> None:
         """Make a gallery."""
         await self.galleries.create(
@@ -75,6 +93,7 @@ class House:
             identify_threshold=None,
             keep_photographs=keep_photographs,
             attributes=attributes,
+            index=index,
         )
 
     async def add(
@@ -106,13 +125,14 @@ class House:
         below: bool = False,
         min_revision: str = "",
         timeout_s: float = 5,
+        gallery: str = "g",
         probe_subject_id: str = "",
         scope: Scope = EVERYWHERE,
     ) -> Identification:
         """Identify."""
         return await self.identify(
             call("Identify", timeout_s=timeout_s),
-            "g",
+            gallery,
             photographs,
             selection,
             top=top,
@@ -129,12 +149,13 @@ class House:
 
     def close(self) -> None:
         """Stop the threads."""
+        self.threads.shutdown()
         self.records.close()
         self.index.close()
 
 
 def build_house(
-    folder: Path, vision: FakeVision, store: ObjectStore | None = None, index: ResidentIndex | None = None
+    folder: Path, vision: FakeVision, store: ObjectStore | None = None, index: Index | None = None
 ) -> House:
     """Compose the use cases as the serving layer does; the server allows age and gender presentation."""
     store = store or LocalObjectStore(folder)
@@ -145,6 +166,11 @@ def build_house(
     twins = Twins(galleries, extract, records, twin_records, projection)
     shadow = Shadow(galleries, extract, records, projection)
     migrate = Migrate(galleries, records, twin_records, projection, writes=writes, twins=twins)
+    threads = ThreadPoolExecutor(1)
+    trials = Trials(records, projection, threads)
+    watch = WatchSearches(projection, trials, share=1)
+    metrics = Metrics()
+    metrics.watch(watch.galleries)
     return House(
         vision,
         extract,
@@ -156,8 +182,13 @@ def build_house(
         Update(galleries, records, projection, writes, twins),
         Enroll(galleries, extract, records, projection, writes, twins=twins),
         Verify(galleries, extract, records, projection, shadow),
-        Identify(galleries, extract, records, projection, shadow),
+        Identify(galleries, extract, records, projection, shadow, watch=watch),
         Analyze(galleries, extract, vision, [Attribute.AGE, Attribute.GENDER_PRESENTATION]),
+        AuditGallery(galleries, projection, trials),
+        TuneGallery(galleries, projection, trials),
+        watch,
+        threads,
+        metrics,
         twins,
         migrate,
         Migrations(galleries, extract, twin_records, projection, migrate=migrate, shadow=shadow),

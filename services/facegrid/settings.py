@@ -61,6 +61,13 @@ class Settings(BaseSettings):
     )
     max_message_bytes: int = Field(default=32 * _MIB, gt=0)
     max_calls: int = Field(default=64, gt=0, description="calls under way before new ones are refused")
+    metrics: str = Field(default="", description="HOST:PORT for Prometheus; empty: none is served")
+    audit_share: float = Field(
+        default=0.001,
+        ge=0,
+        le=1,
+        description="share of approximate searches that exact search is held against",
+    )
     advertise: str = Field(
         default="", description="HOST:PORT at which other servers on the store reach this one, if another"
     )

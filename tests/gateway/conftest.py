@@ -11,6 +11,7 @@ from facegrid.gateway.bulk_servicer import BulkServicer
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.maintenance_servicer import MaintenanceServicer
 from facegrid.gateway.migration_servicer import MigrationServicer
 from facegrid.gateway.server import GatewayServer, Servicers
 from facegrid.identity.bulk_export import ExportTemplates
@@ -20,6 +21,7 @@ from facegrid.v1.face_service_pb2_grpc import FaceServiceStub
 from facegrid.v1.gallery_service_pb2 import CreateGalleryRequest
 from facegrid.v1.gallery_service_pb2_grpc import GalleryServiceStub
 from facegrid.v1.identity_service_pb2_grpc import IdentityServiceStub
+from facegrid.v1.maintenance_service_pb2_grpc import MaintenanceServiceStub
 from fakes import FakeVision
 from house import House, build_house
 
@@ -29,7 +31,8 @@ def servicers_of(house: House) -> Servicers:
     return Servicers(
         FaceServicer(house.extract, Compare(house.extract), house.analyze),
         GalleryServicer(house.galleries, house.subjects, house.update),
-        IdentityServicer(house.enroll, house.verify, house.identify),
+        IdentityServicer(house.enroll, house.verify, house.identify, house.metrics),
+        MaintenanceServicer(house.audit, house.tune),
         MigrationServicer(house.migrations),
         BulkServicer(
             ImportTemplates(house.galleries, house.records, house.projection),
@@ -42,7 +45,7 @@ def servicers_of(house: House) -> Servicers:
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     """Yield a server with an empty gallery "g"."""
     house = build_house(tmp_path / "data", FakeVision())
-    server = GatewayServer(servicers_of(house), MESSAGE_LIMIT, CALL_LIMIT)
+    server = GatewayServer(servicers_of(house), MESSAGE_LIMIT, CALL_LIMIT, house.metrics)
     port = await server.start("127.0.0.1:0")
     await server.set_serving(serving=True)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -54,6 +57,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
             FaceServiceStub(channel),
             GalleryServiceStub(channel),
             IdentityServiceStub(channel),
+            MaintenanceServiceStub(channel),
+            house.metrics,
         )
         await built.galleries.CreateGallery(CreateGalleryRequest(name="g"))
         yield built

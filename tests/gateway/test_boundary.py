@@ -11,6 +11,7 @@ from grpc_status import rpc_status
 
 from facegrid.domain.errors import InvalidField
 from facegrid.gateway.boundary import Boundary
+from facegrid.metrics import Metrics
 from facegrid.v1.identity_service_pb2 import VerifyRequest
 
 _LARGEST = 1000
@@ -60,7 +61,7 @@ async def echo() -> _Echo:
 @pytest.fixture
 async def call(echo: _Echo) -> AsyncIterator[dict[str, Any]]:
     """Serve the handlers behind a boundary; yields what calls each of them."""
-    server = grpc.aio.server(interceptors=[Boundary(_LARGEST, 8)])
+    server = grpc.aio.server(interceptors=[Boundary(_LARGEST, 8, Metrics())])
     coders = {"request_deserializer": VerifyRequest.FromString, "response_serializer": _to_bytes}
     methods = {
         "One": grpc.unary_unary_rpc_method_handler(echo.one, **coders),

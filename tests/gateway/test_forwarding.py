@@ -30,7 +30,7 @@ class Follower:
     def __init__(self, house: House) -> None:
         """Take the use cases."""
         self.servicers: Servicers = servicers_of(house)
-        self.server = GatewayServer(self.servicers, 64 * 1024, 4)
+        self.server = GatewayServer(self.servicers, 64 * 1024, 4, house.metrics)
 
     async def start(self) -> None:
         """Listen, with no leader so far."""

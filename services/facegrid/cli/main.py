@@ -10,6 +10,7 @@ from facegrid.cli.bulk import bulk_app
 from facegrid.cli.enroll import enroll
 from facegrid.cli.galleries import gallery_app
 from facegrid.cli.identify import identify
+from facegrid.cli.maintenance import audit_gallery, tune_gallery
 from facegrid.cli.migrations import (
     cancel_migration,
     cut_over,
@@ -43,6 +44,8 @@ def _facegrid(
 
 for command in (enroll, identify, verify, detect, analyze, serve):
     app.command()(command)
+gallery_app.command("audit")(audit_gallery)
+gallery_app.command("tune")(tune_gallery)
 for step in (migrate, migration, cut_over, roll_back, finish_migration, cancel_migration):
     gallery_app.command()(step)
 app.add_typer(gallery_app, name="gallery")

@@ -11,6 +11,7 @@ from facegrid.client.bulk import BulkCalls
 from facegrid.client.channel import CHANNEL_OPTIONS
 from facegrid.client.errors import call_failed
 from facegrid.client.labels import Value, metadata_messages, update_request
+from facegrid.client.maintenance import MaintenanceCalls
 from facegrid.client.migrations import MigrationCalls
 from facegrid.v1 import face_service_pb2 as face_pb
 from facegrid.v1 import gallery_service_pb2 as gallery_pb
@@ -35,6 +36,7 @@ class Client:
         self._faces = FaceServiceStub(self._channel)
         self._galleries = GalleryServiceStub(self._channel)
         self._identities = IdentityServiceStub(self._channel)
+        self.maintenance = MaintenanceCalls(self._channel, target)
         self.migrations = MigrationCalls(self._channel, target, self._call, self._pages)
         self.bulk = BulkCalls(self._channel, target)
 

@@ -21,6 +21,7 @@ from facegrid.domain.errors import (
     Unavailable,
 )
 from facegrid.gateway.status import internal_status, misconfigured_status, rich_status, status_code
+from facegrid.metrics import Metrics
 
 _SERVICES = "/facegrid.v1."
 _FRAMES_LOGGED = 4
@@ -41,9 +42,9 @@ _MAKERS: Mapping[tuple[bool, bool], Callable[..., Any]] = {
 class Boundary(grpc.aio.ServerInterceptor):
     """Wraps the methods of our services; health and reflection pass untouched."""
 
-    def __init__(self, max_message_bytes: int, max_calls: int) -> None:
-        """Take the largest request and the most calls that may be under way."""
-        self._max_message_bytes, self._max_calls = max_message_bytes, max_calls
+    def __init__(self, max_message_bytes: int, max_calls: int, metrics: Metrics) -> None:
+        """Take the largest request, the most calls that may be under way, and what counts them."""
+        self._max_message_bytes, self._max_calls, self._metrics = max_message_bytes, max_calls, metrics
         self._calls = 0
         self._log = structlog.get_logger()
 
@@ -121,7 +122,9 @@ class Boundary(grpc.aio.ServerInterceptor):
             return
         finally:
             self._calls -= 1
-            self._log_call(method, request, outcome, start)
+            seconds = time.perf_counter() - start
+            self._metrics.call_ended(method, outcome["code"], seconds)
+            self._log_call(method, request, outcome, seconds)
         await context.abort_with_status(rpc_status.to_status(status))
 
     def _check_calls(self, method: str) -> None:
@@ -138,14 +141,14 @@ class Boundary(grpc.aio.ServerInterceptor):
                 "smaller photographs"
             )
 
-    def _log_call(self, method: str, request: Any, outcome: dict[str, str], start: float) -> None:
+    def _log_call(self, method: str, request: Any, outcome: dict[str, str], seconds: float) -> None:
         log = self._log.error if outcome.keys() & {"cause", "where"} else self._log.info
         log(
             "call",
             method=method,
             request_id=_printable(request.context.request_id),
             **_noted(request.context.transaction_id),
-            ms=round(1000 * (time.perf_counter() - start), 1),
+            ms=round(1000 * seconds, 1),
             **outcome,
         )
 

@@ -15,6 +15,7 @@ from facegrid.identity.enroll import Enroll
 from facegrid.identity.identify import Identified, Identify
 from facegrid.identity.searching import Scope, SearchReport
 from facegrid.identity.verify import Verify
+from facegrid.metrics import Metrics
 from facegrid.v1 import identity_service_pb2 as pb
 from facegrid.v1 import types_pb2
 from facegrid.v1.identity_service_pb2_grpc import IdentityServiceServicer
@@ -27,9 +28,10 @@ _DEFAULT_TOP = 10
 class IdentityServicer(IdentityServiceServicer):
     """Enroll, Verify and Identify."""
 
-    def __init__(self, enroll: Enroll, verify: Verify, identify: Identify) -> None:
-        """Take the use cases."""
+    def __init__(self, enroll: Enroll, verify: Verify, identify: Identify, metrics: Metrics) -> None:
+        """Take the use cases, and what counts the time of their parts."""
         self._enroll, self._verify, self._identify = enroll, verify, identify
+        self._metrics = metrics
 
     async def Enroll(self, request: pb.EnrollRequest, context: _Context) -> pb.EnrollResponse:
         """Store an encounter."""
@@ -61,6 +63,7 @@ class IdentityServicer(IdentityServiceServicer):
             detection=convert.detection_of(request.detection),
             min_revision=request.min_revision,
         )
+        self._metrics.searched(verified.report)
         threshold, best = verified.report.gallery.thresholds.verify, verified.best
         return pb.VerifyResponse(
             score=best.score,
@@ -90,6 +93,7 @@ class IdentityServicer(IdentityServiceServicer):
                 filter_of(request.filter, "filter") if request.HasField("filter") else None,
             ),
         )
+        self._metrics.searched(identified.report)
         return pb.IdentifyResponse(
             results=[_result(one) for one in identified.results],
             threshold=convert.threshold_to_proto(identified.report.gallery.thresholds.identify),

@@ -14,7 +14,9 @@ from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.forwarding import Forwarding
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.maintenance_servicer import MaintenanceServicer
 from facegrid.gateway.migration_servicer import MigrationServicer
+from facegrid.metrics import Metrics
 from facegrid.v1 import (
     bulk_service_pb2,
     bulk_service_pb2_grpc,
@@ -24,6 +26,8 @@ from facegrid.v1 import (
     gallery_service_pb2_grpc,
     identity_service_pb2,
     identity_service_pb2_grpc,
+    maintenance_service_pb2,
+    maintenance_service_pb2_grpc,
     migration_service_pb2,
     migration_service_pb2_grpc,
 )
@@ -34,6 +38,7 @@ _SERVICES = tuple(
         (face_service_pb2, "FaceService"),
         (gallery_service_pb2, "GalleryService"),
         (identity_service_pb2, "IdentityService"),
+        (maintenance_service_pb2, "MaintenanceService"),
         (migration_service_pb2, "MigrationService"),
         (bulk_service_pb2, "BulkService"),
     )
@@ -48,6 +53,7 @@ class Servicers:
     face: FaceServicer
     gallery: GalleryServicer
     identity: IdentityServicer
+    maintenance: MaintenanceServicer
     migration: MigrationServicer
     bulk: BulkServicer
 
@@ -58,11 +64,13 @@ class GatewayServer:
     It answers every call itself until it is told which server to follow.
     """
 
-    def __init__(self, servicers: Servicers, max_message_bytes: int, max_calls: int) -> None:
+    def __init__(
+        self, servicers: Servicers, max_message_bytes: int, max_calls: int, metrics: Metrics
+    ) -> None:
         """Register everything; nothing listens yet."""
-        self._forwarding = Forwarding()
+        self.metrics, self._forwarding = metrics, Forwarding()
         self._server = grpc.aio.server(
-            interceptors=[self._forwarding, Boundary(max_message_bytes, max_calls)],
+            interceptors=[self._forwarding, Boundary(max_message_bytes, max_calls, metrics)],
             options=[
                 # Twice the limit, so that a request somewhat over it gets our answer and not the library's.
                 ("grpc.max_receive_message_length", 2 * max_message_bytes),
@@ -123,6 +131,7 @@ class _Routes(grpc.GenericRpcHandler):
         face_service_pb2_grpc.add_FaceServiceServicer_to_server(servicers.face, server)
         gallery_service_pb2_grpc.add_GalleryServiceServicer_to_server(servicers.gallery, server)
         identity_service_pb2_grpc.add_IdentityServiceServicer_to_server(servicers.identity, server)
+        maintenance_service_pb2_grpc.add_MaintenanceServiceServicer_to_server(servicers.maintenance, server)
         migration_service_pb2_grpc.add_MigrationServiceServicer_to_server(servicers.migration, server)
         bulk_service_pb2_grpc.add_BulkServiceServicer_to_server(servicers.bulk, server)
 

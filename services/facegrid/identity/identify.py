@@ -11,7 +11,7 @@ from facegrid.domain.calls import Call
 from facegrid.domain.detection import SERVER_DEFAULT, DetectionOptions
 from facegrid.domain.errors import GalleryNotFound, InvalidField, SubjectNotFound, TemplateVersionMismatch
 from facegrid.domain.faces import FaceSelection, Floats
-from facegrid.domain.filters import Restriction
+from facegrid.domain.filters import UNRESTRICTED, Restriction
 from facegrid.domain.galleries import Gallery
 from facegrid.domain.matching import Hit, check_top, is_match
 from facegrid.domain.names import check_name
@@ -26,6 +26,7 @@ from facegrid.identity.projection import Projection
 from facegrid.identity.searching import EVERYWHERE, Scope, SearchReport
 from facegrid.identity.shadow import Shadow
 from facegrid.identity.subjects import find_searched
+from facegrid.identity.watching import WatchSearches
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,12 @@ class Identify:
         records: Records,
         projection: Projection,
         shadow: Shadow,
+        *,
+        watch: WatchSearches,
     ) -> None:
-        """Take the galleries, extraction, records, projection, and what repeats searches for a migration."""
+        """Take the galleries, extraction, records, projection, and what some searches are shown to."""
         self._galleries, self._extract, self._shadow = galleries, extract, shadow
-        self._records, self._projection = records, projection
+        self._records, self._projection, self._watch = records, projection, watch
 
     async def __call__(
         self,
@@ -165,6 +168,8 @@ class Identify:
         seen, subjects = self._projection.revision(gallery), self._projection.subject_count(gallery)
         async with before(call.deadline, "the index did not answer in time; retry later"):
             found = await self._projection.search(gallery, probes, top, restriction)
+        if restriction == UNRESTRICTED:
+            self._watch.offer(gallery, probes, found)
         exact, took = self._projection.is_exact(gallery), 1000 * (time.perf_counter() - start)
         named = [[replace(hit, gallery=gallery.name) for hit in hits] for hits in found]
         return SearchReport(gallery, seen, subjects, exact, search_ms=took), named

@@ -47,6 +47,10 @@ class Projection:
         """Say whether a search of a gallery misses nothing."""
         return gallery.index.exact or not self._index.approximates
 
+    def sizes(self) -> list[tuple[Gallery, int]]:
+        """Return the galleries that are filled, or being filled, and their subjects so far, in any thread."""
+        return [(state.gallery, self.subject_count(state.gallery)) for state in [*self._states.values()]]
+
     def fill(self, gallery: Gallery) -> asyncio.Future[None]:
         """Begin to fill the gallery's index, if that was not done yet; the future ends with it.
 
@@ -227,6 +231,10 @@ class Projection:
             ):
                 return [best_per_subject(visible)[:top] for visible in seen]
             limit *= _OVERFETCH
+
+    async def build(self, gallery: Gallery) -> None:
+        """Wait until the index is as searches will find it when nothing changes any more."""
+        await self._index.build(gallery.gallery_id)
 
     async def drop(self, gallery_id: str, *, moved: bool = False) -> None:
         """Forget a deleted gallery, for good; those who wait for it get GalleryNotFound.

@@ -19,6 +19,7 @@ import structlog
 
 from facegrid.domain.errors import ConfigurationError, Unavailable
 from facegrid.gateway.server import GatewayServer
+from facegrid.metrics import Metrics, serving
 from facegrid.serving.stores import OpenStore, open_store
 from facegrid.serving.succession import following
 from facegrid.serving.wiring import Application, Vision, build_application, build_engine
@@ -30,7 +31,7 @@ _LAST_PORT = 65535
 
 async def serve_forever(settings: Settings, listen: str, *, insecure: bool) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises ConfigurationError."""
-    check_address(listen, insecure=insecure)
+    check_addresses(listen, settings.metrics, insecure=insecure)
     stopping, log = asyncio.Event(), structlog.get_logger()
     loading = asyncio.current_task()
     _on_signals(loading.cancel if loading else stopping.set)
@@ -42,6 +43,12 @@ async def serve_forever(settings: Settings, listen: str, *, insecure: bool) -> N
             log.info("draining", seconds=settings.drain_s)
     except asyncio.CancelledError:
         log.info("stopped while loading")
+
+
+def check_addresses(listen: str, metrics: str, *, insecure: bool) -> None:
+    """Check the address of the service, and that of its metrics, if there is one, as `check_address` does."""
+    for address in filter(None, (listen, metrics)):
+        check_address(address, insecure=insecure)
 
 
 def check_address(listen: str, *, insecure: bool) -> None:
@@ -67,7 +74,8 @@ class LocalRuntime:
         self._folder = tempfile.TemporaryDirectory(prefix="facegrid-")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="facegrid", daemon=True)
-        self._context = _running(settings, f"unix:{self._folder.name}/socket")
+        alone = settings.model_copy(update={"metrics": ""})  # which a server beside it may serve
+        self._context = _running(alone, f"unix:{self._folder.name}/socket")
 
     def start(self) -> str:
         """Start and return the address once all is loaded. Raises ConfigurationError."""
@@ -107,14 +115,17 @@ async def running(settings: Settings, listen: str, vision: Vision) -> AsyncItera
         lock = stack.enter_context(FolderLock(settings.data))
         store = await asyncio.to_thread(open_store, settings, lock)
         stack.push_async_callback(asyncio.to_thread, store.close)
-        application = stack.enter_context(closing(build_application(settings, store, vision)))
-        server = GatewayServer(application.servicers, settings.max_message_bytes, settings.max_calls)
+        metrics = Metrics()
+        application = stack.enter_context(closing(build_application(settings, store, vision, metrics)))
+        server = GatewayServer(application.servicers, settings.max_message_bytes, settings.max_calls, metrics)
         with _at_start():
             await application.warm()
             if not store.succeed:
                 await application.recover()
             address = await _listen(server, listen)
             store.announce(settings.advertise or _reachable(address))
+            if settings.metrics:
+                stack.enter_context(serving(metrics, settings.metrics))
             await stack.enter_async_context(_role(settings, store, application, server))
             stack.push_async_callback(application.shadow.close)
             stack.push_async_callback(server.stop, settings.drain_s)

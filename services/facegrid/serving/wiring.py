@@ -1,7 +1,9 @@
 """Every part, made once and given what it needs."""
 
 import asyncio
+import os
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,9 +17,11 @@ from facegrid.gateway.bulk_servicer import BulkServicer
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.maintenance_servicer import MaintenanceServicer
 from facegrid.gateway.migration_servicer import MigrationServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
+from facegrid.identity.audit import AuditGallery
 from facegrid.identity.bulk_export import ExportTemplates
 from facegrid.identity.bulk_import import ImportTemplates
 from facegrid.identity.catching_up import CatchUp
@@ -31,13 +35,17 @@ from facegrid.identity.identify import Identify
 from facegrid.identity.migrate import Migrate
 from facegrid.identity.migrations import Migrations
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
+from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
 from facegrid.identity.shadow import Shadow
 from facegrid.identity.subjects import Subjects
+from facegrid.identity.tune import TuneGallery
 from facegrid.identity.twins import Twins
 from facegrid.identity.update import Update
 from facegrid.identity.verify import Verify
+from facegrid.identity.watching import WatchSearches
 from facegrid.identity.writes import Writes
+from facegrid.metrics import Metrics
 from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
 from facegrid.serving.upkeep import upkeep
@@ -54,6 +62,7 @@ from facegrid.vision.engine import BATCHES, VisionEngine
 from facegrid.vision.packs import PackFolder
 
 _WATCH_S = 2
+_LOWEST_PRIORITY = 19  # on Linux, of this thread alone
 # The layers of small models give more threads than these little to share.
 _MOST_RUN_THREADS = 4
 
@@ -78,6 +87,9 @@ class Application:
     projection: Projection
     compact: Compact
     catch_up: CatchUp
+    audit: AuditGallery
+    watch_searches: WatchSearches
+    threads: Executor
     migrate: Migrate
     shadow: Shadow
     default_pack: str
@@ -128,10 +140,12 @@ class Application:
             catch_up=self.catch_up,
             migrate=self.migrate,
             publish_watermarks=self.projection.publish,
+            watch_searches=self.watch_searches,
         )
 
     def close(self) -> None:
         """Stop the threads of the adapters."""
+        self.threads.shutdown()
         self.records.close()
         self.index.close()
 
@@ -159,7 +173,7 @@ def build_engine(settings: Settings, workers: int) -> VisionEngine:
     )
 
 
-def build_application(settings: Settings, store: OpenStore, vision: Vision) -> Application:
+def build_application(settings: Settings, store: OpenStore, vision: Vision, metrics: Metrics) -> Application:
     """Compose the service of an object store and models, to lead or to follow. Raises ConfigurationError."""
     index = _index(settings, store.check_owner)
     records, projection = _state(store, index)
@@ -167,6 +181,12 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
     extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
     writes = Writes(settings.max_calls)
     galleries = Galleries(records, projection, extract, writes)
+    threads = ThreadPoolExecutor(1, "audit", os.nice, (_LOWEST_PRIORITY,))
+    trials = Trials(records, projection, threads)
+    audit = AuditGallery(galleries, projection, trials)
+    leads = store.succeed is None
+    watch_searches = WatchSearches(projection, trials, settings.audit_share if leads else 0)
+    metrics.watch(watch_searches.galleries)
     twin_records = StoredTwins(store.objects, records)
     twins = Twins(galleries, extract, records, twin_records, projection)
     shadow = Shadow(galleries, extract, records, projection)
@@ -183,8 +203,10 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         IdentityServicer(
             Enroll(galleries, extract, records, projection, writes, twins=twins),
             Verify(galleries, extract, records, projection, shadow),
-            Identify(galleries, extract, records, projection, shadow),
+            Identify(galleries, extract, records, projection, shadow, watch=watch_searches),
+            metrics,
         ),
+        MaintenanceServicer(audit, TuneGallery(galleries, projection, trials)),
         MigrationServicer(
             Migrations(galleries, extract, twin_records, projection, migrate=migrate, shadow=shadow)
         ),
@@ -199,6 +221,9 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         projection,
         Compact(galleries, records, projection, writes, settings.compact_after),
         CatchUp(projection, writes),
+        audit,
+        watch_searches,
+        threads,
         migrate,
         shadow,
         settings.pack,

@@ -62,6 +62,10 @@ class Index(Protocol):
         """
         ...
 
+    async def build(self, gallery: str) -> None:
+        """Wait until the index is as searches will find it when nothing changes any more."""
+        ...
+
     async def drop(self, gallery: str) -> None:
         """Remove the whole index of a gallery, if there is one."""
         ...

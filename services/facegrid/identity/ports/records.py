@@ -1,6 +1,6 @@
 """What the use cases need of the records."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from enum import Enum
@@ -153,6 +153,13 @@ class Records(Protocol):
         """Yield the rows of all encounters that are searched in batches; first finish what a crash broke off.
 
         Beside them stands the latest revision that first shows one of them.
+        """
+        ...
+
+    def live_rows(self, gallery: Gallery) -> AsyncGenerator[IndexRows, None]:
+        """Yield the rows of all active encounters in batches, beside other calls; nothing is changed.
+
+        What changes before the last batch may be seen or not. Close the iterator where it is left early.
         """
         ...
 

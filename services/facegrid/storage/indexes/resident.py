@@ -127,6 +127,9 @@ class ResidentIndex:
             search.found = [hits[: search.limit] for hits in islice(found, len(search.probes))]
             rows.waiting.remove(search)
 
+    async def build(self, gallery: str) -> None:
+        """Do nothing: rows are searched alike from the first moment."""
+
     async def drop(self, gallery: str) -> None:
         """Forget a gallery."""
         self._galleries.pop(gallery, None)

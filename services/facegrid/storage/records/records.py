@@ -1,7 +1,7 @@
 """The records of galleries and subjects: the ports' face of an object store, which blocks, in threads."""
 
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -24,6 +24,7 @@ from facegrid.storage.records.folders import SubjectFolder
 from facegrid.storage.records.gallery_records import StoredGalleryRecords
 from facegrid.storage.records.layout import GalleryLayout
 from facegrid.storage.records.loading import BATCH, read_objects
+from facegrid.storage.records.reading import live_rows
 from facegrid.storage.records.subjects import StoredSubjects
 
 P = ParamSpec("P")
@@ -157,6 +158,14 @@ class StoredRecords(StoredGalleryRecords):
         for segment in subjects.segments.view.segments:
             yield await self._run(subjects.index_rows, segment)
         subjects.loaded = True
+
+    async def live_rows(self, gallery: Gallery) -> AsyncGenerator[IndexRows, None]:
+        """Yield the index rows of all active encounters beside other calls; compaction waits for the last."""
+        subjects = await self._of(gallery)
+        async with subjects.compacting:
+            found = live_rows(subjects)
+            while rows := await self._take(found, 1):
+                yield rows[0]
 
     async def replaced(self, gallery: Gallery) -> list[str]:
         """Return the encounters that tombstones and loaded objects took away, as far as not compacted."""
