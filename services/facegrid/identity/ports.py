@@ -12,7 +12,7 @@ from facegrid.domain.attributes import Attribute, FaceAttributes
 from facegrid.domain.calls import Call
 from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.faces import DetectedFace, Detection, Floats
-from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone
+from facegrid.domain.galleries import Encounter, Gallery, IndexEntry, IndexRows, Subject, Tombstone
 from facegrid.domain.matching import Hit
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
@@ -159,6 +159,13 @@ class Records(Protocol):
         """
         ...
 
+    def live_rows(self, gallery: Gallery) -> AsyncIterator[IndexRows]:
+        """Yield the rows of all active encounters in batches, beside other calls; nothing is changed.
+
+        What changes before the last batch may be seen or not. Close the iterator where it is left early.
+        """
+        ...
+
     def due(self, loose: int) -> list[Gallery]:
         """Return the galleries in which so many changes wait to be compacted."""
         ...
@@ -197,6 +204,23 @@ class Index(Protocol):
 
         Fewer hits than `limit` mean that the index holds no more rows.
         """
+        ...
+
+    def entries(
+        self, gallery: str, encounter_ids: Sequence[str] | None = None
+    ) -> AsyncIterator[list[IndexEntry]]:
+        """Yield in pages what the index holds of some encounters, of all where None is given.
+
+        A row that is there from the first page to the last comes once, or twice where others go meanwhile.
+        """
+        ...
+
+    async def begin(self, gallery: str, version: str, dimension: int) -> str:
+        """Begin an empty index beside that of a gallery; return the name that the methods know it by."""
+        ...
+
+    async def promote(self, gallery: str, beside: str) -> None:
+        """Let an index that was begun beside a gallery's take its place in one step, and remove the old."""
         ...
 
     async def drop(self, gallery: str) -> None:

@@ -6,20 +6,29 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, TypeVar
 
 import structlog
 
 from facegrid.domain.errors import FacegridError, IndexLoading, InvalidField, StoreUnavailable
 from facegrid.domain.faces import Floats
-from facegrid.domain.galleries import IndexRows
+from facegrid.domain.galleries import IndexEntry, IndexRows
 from facegrid.domain.matching import Hit
 from facegrid.domain.names import check_name
 from facegrid.domain.templates import round_score
+from facegrid.storage.indexes.generations import (
+    drop_all,
+    drop_leftovers,
+    entries,
+    in_service,
+    key_page,
+    point_alias,
+)
 
 T = TypeVar("T")
 _TIMEOUT_S = 30.0
@@ -65,7 +74,7 @@ class MilvusIndex:
 
         Raises StoreUnavailable, as every method does where Milvus fails.
         """
-        keys: set[str] = await self._write(gallery, _open, _collection(gallery, version), dimension)
+        keys: set[str] = await self._write(gallery, _open, _alias(_versioned(gallery, version)), dimension)
         self._last_write[gallery] = time.monotonic()
         return keys
 
@@ -89,10 +98,39 @@ class MilvusIndex:
         work = partial(_search, consistency="Bounded" if settled else "Strong")
         return await self._run(self._readers, work, _alias(gallery), probes, limit)
 
+    async def entries(
+        self, gallery: str, encounter_ids: Sequence[str] | None = None
+    ) -> AsyncIterator[list[IndexEntry]]:
+        """Yield what is held of some encounters, or of all, in the order of the keys.
+
+        Raises IndexLoading where the gallery is not open.
+        """
+        self._check_open(gallery)
+        conditions = [""] if encounter_ids is None else [_among(chunk) for chunk in _chunks(encounter_ids)]
+        for condition in conditions:
+            last = ""
+            while page := await self._run(self._readers, entries, _alias(gallery), condition, last):
+                yield page
+                last = f"{page[-1].encounter_id}/{page[-1].sample}"
+
+    async def begin(self, gallery: str, version: str, dimension: int) -> str:
+        """Begin an empty collection beside that which searches ask; its name is unlike that of any other."""
+        beside = f"{_versioned(gallery, version)}_{token_hex(4)}"
+        await self._run(self._writer, _create, _alias(beside), dimension)
+        self._last_write[beside] = time.monotonic()
+        return beside
+
+    async def promote(self, gallery: str, beside: str) -> None:
+        """Switch a gallery's alias to another collection, which no search waits for, and drop the old one."""
+        await self._write(gallery, point_alias, _alias(beside))
+        self._last_write[gallery] = self._last_write.pop(beside)
+        await asyncio.sleep(_SETTLING_S)  # searches under way end on the old one
+        await self._run(self._writer, drop_leftovers, _alias(beside), _alias(beside).rpartition("_")[0])
+
     async def drop(self, gallery: str) -> None:
         """Remove all collections of a gallery and its alias."""
         self._last_write.pop(gallery, None)
-        await self._run(self._writer, _drop, _alias(gallery))
+        await self._run(self._writer, drop_all, _alias(gallery))
 
     def _check_open(self, gallery: str) -> None:
         if gallery not in self._last_write:
@@ -164,12 +202,20 @@ def _alias(gallery: str) -> str:
     return f"facegrid_{gallery}"
 
 
-def _collection(gallery: str, version: str) -> str:
-    """Name a collection: versions have characters that Milvus does not take in a name."""
-    return f"{_alias(gallery)}_{hashlib.sha256(version.encode()).hexdigest()[:16]}"
+def _versioned(gallery: str, version: str) -> str:
+    """Name an index of a version: these have characters that Milvus does not take in a name."""
+    return f"{gallery}_{hashlib.sha256(version.encode()).hexdigest()[:16]}"
 
 
 def _open(client: Any, alias: str, collection: str, dimension: int) -> set[str]:
+    served = in_service(client, alias, collection)
+    _create(client, served, dimension)
+    point_alias(client, alias, served)
+    drop_leftovers(client, served, collection)
+    return _keys(client, served)
+
+
+def _create(client: Any, collection: str, dimension: int) -> None:
     if not client.has_collection(collection, timeout=_TIMEOUT_S):
         client.create_collection(collection, schema=_schema(dimension), timeout=_TIMEOUT_S)
     if not client.list_indexes(collection, timeout=_TIMEOUT_S):
@@ -177,9 +223,6 @@ def _open(client: Any, alias: str, collection: str, dimension: int) -> set[str]:
         index.add_index("vector", index_type="FLAT", metric_type="IP")
         client.create_index(collection, index, timeout=_TIMEOUT_S)
     client.load_collection(collection, timeout=_TIMEOUT_S)
-    point = client.alter_alias if client.has_collection(alias, timeout=_TIMEOUT_S) else client.create_alias
-    point(collection, alias, timeout=_TIMEOUT_S)
-    return _keys(client, collection)
 
 
 def _schema(dimension: int) -> Any:
@@ -195,19 +238,9 @@ def _schema(dimension: int) -> Any:
 
 
 def _keys(client: Any, collection: str) -> set[str]:
-    # A paged query takes no consistency level: this one waits until every write is to be seen.
-    client.query(collection, filter='key == ""', limit=1, consistency_level="Strong", timeout=_TIMEOUT_S)
     keys: set[str] = set()
     last = ""
-    while page := client.query(
-        collection,
-        filter=f'key > "{last}"',
-        output_fields=["key"],
-        limit=_KEYS_A_CALL,
-        iterator="True",  # in the order of the keys
-        reduce_stop_for_best="True",  # and none left out between two segments
-        timeout=_TIMEOUT_S,
-    ):
+    while page := key_page(client, collection, "", last, fields=["key"], limit=_KEYS_A_CALL):
         keys.update(row["key"] for row in page)
         last = page[-1]["key"]
     return keys
@@ -230,9 +263,12 @@ def _upsert(client: Any, alias: str, rows: IndexRows) -> None:
 
 
 def _delete(client: Any, alias: str, encounter_ids: Sequence[str]) -> None:
-    for chunk in _chunks([check_name(encounter_id, "encounter_id") for encounter_id in encounter_ids]):
-        condition = f"encounter_id in {json.dumps(chunk)}"
-        client.delete(alias, filter=condition, consistency_level="Strong", timeout=_TIMEOUT_S)
+    for chunk in _chunks(encounter_ids):
+        client.delete(alias, filter=_among(chunk), consistency_level="Strong", timeout=_TIMEOUT_S)
+
+
+def _among(encounter_ids: Sequence[str]) -> str:
+    return f"encounter_id in {json.dumps([check_name(one, 'encounter_id') for one in encounter_ids])}"
 
 
 def _search(client: Any, alias: str, probes: Floats, limit: int, *, consistency: str) -> list[list[Hit]]:
@@ -253,14 +289,6 @@ def _search(client: Any, alias: str, probes: Floats, limit: int, *, consistency:
             field="top",
         )
     return [[Hit(**row["entity"], score=round_score(row["distance"])) for row in rows] for rows in found]
-
-
-def _drop(client: Any, alias: str) -> None:
-    if client.has_collection(alias, timeout=_TIMEOUT_S):
-        client.drop_alias(alias, timeout=_TIMEOUT_S)
-    for collection in client.list_collections(timeout=_TIMEOUT_S):
-        if collection.startswith(f"{alias}_"):
-            client.drop_collection(collection, timeout=_TIMEOUT_S)
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

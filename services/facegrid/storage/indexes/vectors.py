@@ -93,6 +93,10 @@ class ScannedVectors:
         if not last.rows:
             self._blocks.pop()
 
+    def vector(self, place: int) -> Floats:
+        """Return the vector in a place."""
+        return self._blocks[place // BLOCK_ROWS].vector(place)
+
     def search(self, probes: Floats, limit: int) -> list[tuple[Places, Scores]]:
         """Return for each probe of (N, dimension) the places and scores of the `limit` best vectors."""
         if not (self._blocks and len(probes)):

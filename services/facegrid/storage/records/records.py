@@ -17,6 +17,7 @@ from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.folders import SubjectFolder
 from facegrid.storage.records.galleries import StoredGalleries
 from facegrid.storage.records.layout import NAMES
+from facegrid.storage.records.reading import live_rows
 from facegrid.storage.records.subjects import StoredSubjects
 
 if TYPE_CHECKING:
@@ -165,6 +166,14 @@ class StoredRecords:
         for segment in subjects.segments.view.segments:
             yield await self._run(segment.index_rows, gallery.dimension)
         subjects.loaded = True
+
+    async def live_rows(self, gallery: Gallery) -> AsyncIterator[IndexRows]:
+        """Yield the index rows of all active encounters beside other calls; compaction waits for the last."""
+        subjects = await self._of(gallery)
+        async with subjects.compacting:
+            found = live_rows(subjects)
+            while rows := await self._take(found, 1):
+                yield rows[0]
 
     async def _loose(self, subjects: StoredSubjects) -> AsyncIterator[list[Encounter]]:
         """Yield the encounters that are objects; none is due for compaction until all has been read."""
