@@ -27,7 +27,8 @@ FacegridError
 │   ├── PackChanged           the gallery is bound to another version of its pack
 │   ├── PackNotInstalled      the gallery is bound to a pack that this server does not hold
 │   ├── AttributeNotAvailable the pack has no model that reads an attribute
-│   └── EncounterDeleted      a request id whose encounter was deleted
+│   ├── EncounterDeleted      a request id whose encounter was deleted
+│   └── MaintenanceRunning    another call does such work on the gallery
 ├── Unavailable           the same request may succeed later
 │   ├── IndexLoading
 │   ├── RevisionNotReached
@@ -220,6 +221,12 @@ class EncounterDeleted(WrongState):
     """The encounter of this request id was deleted and is never enrolled again."""
 
     reason = "ENCOUNTER_DELETED"
+
+
+class MaintenanceRunning(WrongState):
+    """Another call does work on the gallery of which one runs at a time."""
+
+    reason = "MAINTENANCE_RUNNING"
 
 
 class Unavailable(FacegridError):

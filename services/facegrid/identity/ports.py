@@ -1,6 +1,6 @@
 """What the use cases need from the world. Adapters fit these by shape and inherit nothing."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Protocol
@@ -159,7 +159,7 @@ class Records(Protocol):
         """
         ...
 
-    def live_rows(self, gallery: Gallery) -> AsyncIterator[IndexRows]:
+    def live_rows(self, gallery: Gallery) -> AsyncGenerator[IndexRows]:
         """Yield the rows of all active encounters in batches, beside other calls; nothing is changed.
 
         What changes before the last batch may be seen or not. Close the iterator where it is left early.

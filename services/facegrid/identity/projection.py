@@ -4,15 +4,23 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
-from facegrid.domain.errors import GalleryNotFound, IndexLoading, RevisionNotReached
+from facegrid.domain.errors import (
+    ConfigurationError,
+    FacegridError,
+    GalleryNotFound,
+    IndexLoading,
+    RevisionNotReached,
+)
 from facegrid.domain.faces import Floats
-from facegrid.domain.galleries import Encounter, Gallery, index_rows
+from facegrid.domain.galleries import Encounter, Gallery, IndexRows, index_rows
 from facegrid.domain.labels import Status
 from facegrid.domain.matching import Hit, best_per_subject, is_settled
 from facegrid.domain.revisions import next_revision
+from facegrid.identity.index_writer import IndexWriter
 from facegrid.identity.ports import Index, Records
 
 _LONGEST_WAIT_S = 10.0
@@ -28,6 +36,7 @@ class _State:
     `shown` has the subject of each encounter that is in the index, `subjects` the number of these by subject.
     """
 
+    writer: IndexWriter
     filling: asyncio.Task[None] | None = None
     revision: int = 0
     given: int = 0
@@ -59,7 +68,7 @@ class Projection:
         """
         if self.is_dropped(gallery):
             raise _deleted(gallery)
-        state = self._states.setdefault(gallery.gallery_id, _State())
+        state = self._states.setdefault(gallery.gallery_id, _State(IndexWriter(self._index, gallery)))
         if state.filling is None or (state.filling.done() and _failed(state.filling)):
             state.filling = asyncio.create_task(self._fill(gallery, state))
         return asyncio.shield(state.filling)
@@ -87,6 +96,10 @@ class Projection:
         """Return the latest revision that searches see."""
         return self._state(gallery).revision
 
+    def encounter_count(self, gallery: Gallery) -> int:
+        """Return the number of encounters that a search covers."""
+        return len(self._state(gallery).shown)
+
     def subject_count(self, gallery: Gallery) -> int:
         """Return the number of subjects that a search covers."""
         return len(self._state(gallery).subjects)
@@ -107,7 +120,7 @@ class Projection:
     async def _show(self, state: _State, gallery: Gallery, encounter: Encounter) -> None:
         if encounter.replaces:
             state.hidden.add(encounter.encounter_id)
-        await self._index.add(gallery.gallery_id, index_rows([encounter], gallery.dimension))
+        await state.writer.write(index_rows([encounter], gallery.dimension))
         if encounter.replaces:
             state.hidden.discard(encounter.encounter_id)
             state.swaps += 1
@@ -118,13 +131,40 @@ class Projection:
         state = self._state(gallery)
         if encounter_ids:
             _hide(state, encounter_ids)
-            await self._index.remove(gallery.gallery_id, encounter_ids)
+            await state.writer.write(gone=encounter_ids)
             # An index may show a removed row for a moment, and a search may be under way.
             forget = state.hidden.difference_update
             asyncio.get_running_loop().call_later(_HIDDEN_FOR_S, forget, tuple(encounter_ids))
         async with state.changed:
             state.revision = max(state.revision, revision)
             state.changed.notify_all()
+
+    async def mend(self, gallery: Gallery, rows: IndexRows, gone: Sequence[str]) -> None:
+        """Bring the index back to its records: rows that it lacks, encounters that it has too much.
+
+        The caller keeps writers away from their subjects.
+        """
+        state = self._state(gallery)
+        await state.writer.write(rows, gone)
+        _forget(state, [one for one in gone if one not in rows.encounter_ids])
+        _note(state, dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
+
+    async def rebuild(self, gallery: Gallery) -> AsyncGenerator[IndexRows]:
+        """Fill a new index from the records and let it take the old one's place; yield what was filled in.
+
+        Until then searches ask the old one and mutations change both; a failure leaves the old one in
+        service. Close the iterator where it is left early. Raises MaintenanceRunning and GalleryNotFound.
+        """
+        with suppress(FacegridError, ConfigurationError):  # what can't be filled can be made anew
+            await self.fill(gallery)
+        writer = self._state(gallery).writer
+        async with (
+            aclosing(self._records.live_rows(gallery)) as batches,
+            aclosing(writer.replace(batches, lambda: not self.is_dropped(gallery))) as copied,
+        ):
+            async for rows in copied:
+                yield rows
+        await self.fill(gallery)
 
     async def search(self, gallery: Gallery, probes: Floats, top: int) -> list[list[Hit]]:
         """Return for each probe of (N, dimension) the `top` best subjects, best first."""
@@ -184,6 +224,10 @@ def _note(state: _State, subject_of: dict[str, str]) -> None:
 
 def _hide(state: _State, encounter_ids: Sequence[str]) -> None:
     state.hidden.update(encounter_ids)
+    _forget(state, encounter_ids)
+
+
+def _forget(state: _State, encounter_ids: Sequence[str]) -> None:
     gone = [state.shown.pop(one) for one in encounter_ids if one in state.shown]
     for subject_id in gone:
         state.subjects[subject_id] -= 1

@@ -92,6 +92,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED: the object store has no room, or no quota, left. Nothing was enrolled."""
     ERROR_REASON_MODEL_UNAVAILABLE: _ErrorReason.ValueType  # 30
     """UNAVAILABLE: no process that runs the models answered. Retry."""
+    ERROR_REASON_MAINTENANCE_RUNNING: _ErrorReason.ValueType  # 38
+    """FAILED_PRECONDITION: another call does work on the gallery of which one runs at a time."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed; the comment gives the status code that comes with it."""
@@ -164,4 +166,6 @@ ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 29
 """RESOURCE_EXHAUSTED: the object store has no room, or no quota, left. Nothing was enrolled."""
 ERROR_REASON_MODEL_UNAVAILABLE: ErrorReason.ValueType  # 30
 """UNAVAILABLE: no process that runs the models answered. Retry."""
+ERROR_REASON_MAINTENANCE_RUNNING: ErrorReason.ValueType  # 38
+"""FAILED_PRECONDITION: another call does work on the gallery of which one runs at a time."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

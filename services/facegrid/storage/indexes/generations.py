@@ -25,10 +25,10 @@ def point_alias(client: Any, alias: str, collection: str) -> None:
     point(collection, alias, timeout=_TIMEOUT_S)
 
 
-def drop_leftovers(client: Any, kept: str, generations: str) -> None:
-    """Remove all generations of a collection save one."""
+def drop_leftovers(client: Any, kept: set[str], generations: str) -> None:
+    """Remove all generations of a collection save some."""
     for collection in client.list_collections(timeout=_TIMEOUT_S):
-        if collection.startswith(generations) and collection != kept:
+        if collection.startswith(generations) and collection not in kept:
             client.drop_collection(collection, timeout=_TIMEOUT_S)
 
 

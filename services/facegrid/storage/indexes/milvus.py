@@ -74,7 +74,9 @@ class MilvusIndex:
 
         Raises StoreUnavailable, as every method does where Milvus fails.
         """
-        keys: set[str] = await self._write(gallery, _open, _alias(_versioned(gallery, version)), dimension)
+        keys: set[str] = await self._write(
+            gallery, _open, _alias(_versioned(gallery, version)), dimension, {*map(_alias, self._last_write)}
+        )
         self._last_write[gallery] = time.monotonic()
         return keys
 
@@ -125,7 +127,7 @@ class MilvusIndex:
         await self._write(gallery, point_alias, _alias(beside))
         self._last_write[gallery] = self._last_write.pop(beside)
         await asyncio.sleep(_SETTLING_S)  # searches under way end on the old one
-        await self._run(self._writer, drop_leftovers, _alias(beside), _alias(beside).rpartition("_")[0])
+        await self._run(self._writer, drop_leftovers, {_alias(beside)}, _alias(beside).rpartition("_")[0])
 
     async def drop(self, gallery: str) -> None:
         """Remove all collections of a gallery and its alias."""
@@ -207,11 +209,11 @@ def _versioned(gallery: str, version: str) -> str:
     return f"{gallery}_{hashlib.sha256(version.encode()).hexdigest()[:16]}"
 
 
-def _open(client: Any, alias: str, collection: str, dimension: int) -> set[str]:
+def _open(client: Any, alias: str, collection: str, dimension: int, ours: set[str]) -> set[str]:
     served = in_service(client, alias, collection)
     _create(client, served, dimension)
     point_alias(client, alias, served)
-    drop_leftovers(client, served, collection)
+    drop_leftovers(client, {served, *ours}, collection)
     return _keys(client, served)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -167,7 +167,7 @@ class StoredRecords:
             yield await self._run(segment.index_rows, gallery.dimension)
         subjects.loaded = True
 
-    async def live_rows(self, gallery: Gallery) -> AsyncIterator[IndexRows]:
+    async def live_rows(self, gallery: Gallery) -> AsyncGenerator[IndexRows]:
         """Yield the index rows of all active encounters beside other calls; compaction waits for the last."""
         subjects = await self._of(gallery)
         async with subjects.compacting:
