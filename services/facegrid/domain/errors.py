@@ -71,6 +71,10 @@ class ConfigurationError(Exception):
     """The program cannot start or go on as it is set up; the sentence names what to change."""
 
 
+class DamagedRecords(ConfigurationError):
+    """An object of the records can't be read; the sentence, for operators, names its key."""
+
+
 class InvalidInput(FacegridError):
     """The request must change before it can succeed."""
 

@@ -140,6 +140,11 @@ class IndexEntry:
     sample: int
     checksum: int
 
+    @property
+    def key(self) -> str:
+        """The row's primary key."""
+        return f"{self.encounter_id}/{self.sample}"
+
 
 def checksum(vector: Floats) -> int:
     """Return the CRC-32 of a vector's little-endian float32."""

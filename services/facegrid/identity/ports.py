@@ -13,6 +13,7 @@ from facegrid.domain.calls import Call
 from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.faces import DetectedFace, Detection, Floats
 from facegrid.domain.galleries import Encounter, Gallery, IndexEntry, IndexRows, Subject, Tombstone
+from facegrid.domain.inspection import Inspected
 from facegrid.domain.matching import Hit
 from facegrid.domain.packs import Pack
 from facegrid.domain.templates import Template
@@ -163,6 +164,14 @@ class Records(Protocol):
         """Yield the rows of all active encounters in batches, beside other calls; nothing is changed.
 
         What changes before the last batch may be seen or not. Close the iterator where it is left early.
+        """
+        ...
+
+    def inspect(self, gallery: Gallery, hold: Hold, *, repair: bool) -> AsyncGenerator[Inspected]:
+        """Read all records beside other calls; yield what is sound and what is wrong, and repair what can be.
+
+        What is damaged is set aside, what a start would remove is removed. A subject of which something
+        seems wrong is held and looked at again. Close the iterator where it is left early.
         """
         ...
 

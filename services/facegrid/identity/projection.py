@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ from facegrid.domain.errors import (
     RevisionNotReached,
 )
 from facegrid.domain.faces import Floats
-from facegrid.domain.galleries import Encounter, Gallery, IndexRows, index_rows
+from facegrid.domain.galleries import Encounter, Gallery, IndexEntry, IndexRows, index_rows
 from facegrid.domain.labels import Status
 from facegrid.domain.matching import Hit, best_per_subject, is_settled
 from facegrid.domain.revisions import next_revision
@@ -138,6 +138,12 @@ class Projection:
         async with state.changed:
             state.revision = max(state.revision, revision)
             state.changed.notify_all()
+
+    def entries(
+        self, gallery: Gallery, encounter_ids: Sequence[str] | None = None
+    ) -> AsyncIterator[list[IndexEntry]]:
+        """Yield in pages what the index holds of some encounters, or of all."""
+        return self._index.entries(gallery.gallery_id, encounter_ids)
 
     async def mend(self, gallery: Gallery, rows: IndexRows, gone: Sequence[str]) -> None:
         """Bring the index back to its records: rows that it lacks, encounters that it has too much.

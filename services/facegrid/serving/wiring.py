@@ -90,11 +90,15 @@ class Application:
         return True
 
     async def load(self) -> None:
-        """Load the galleries' packs and fill their indexes, then say SERVING. Raises ConfigurationError."""
+        """Load the galleries' packs and fill their indexes, then say SERVING. Raises ConfigurationError.
+
+        A gallery whose records are damaged does not keep the others from being served.
+        """
         try:
             for pack in await self.galleries.packs():
                 await self.vision.warm(pack)
-            await self.galleries.fill()
+            for name, error in (await self.galleries.fill()).items():
+                structlog.get_logger().error("gallery not loaded", gallery=name, cause=str(error))
         except Unavailable as error:
             raise ConfigurationError(error.message) from None
         await self.server.set_serving(serving=True)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Protocol
 
-from facegrid.domain.errors import ConfigurationError
+from facegrid.domain.errors import DamagedRecords
 
 _KEY = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)*[A-Za-z0-9][A-Za-z0-9._-]*/?")
 
@@ -13,7 +13,7 @@ class ObjectMissing(LookupError):
     """No object has this key."""
 
 
-class UnreadableObject(ConfigurationError):
+class UnreadableObject(DamagedRecords):
     """An object is damaged or of a newer version; the message, for operators, names its key."""
 
 

@@ -71,14 +71,20 @@ class Manifests:
 
     def sweep(self, manifest: Manifest) -> None:
         """Remove what the newest manifest has replaced, and what never came to be named."""
-        kept = {file.key for file in manifest.files}
         for number in self._numbers():
             if number < manifest.number:
                 self._store.delete(self._key(number))
-        for key in list(self._store.keys(f"{self._prefix}files/")):
-            first = key.removeprefix(f"{self._prefix}files/").partition("-")[0]
-            if key not in kept and int(first) <= manifest.number:
-                self._store.delete(key)
+        for key in self.unnamed(manifest):
+            self._store.delete(key)
+
+    def unnamed(self, manifest: Manifest) -> list[str]:
+        """Return the keys of the segments that the newest manifest does not name and none to come will."""
+        kept, prefix = {file.key for file in manifest.files}, f"{self._prefix}files/"
+        return [
+            key
+            for key in self._store.keys(prefix)
+            if key not in kept and int(key.removeprefix(prefix).partition("-")[0]) <= manifest.number
+        ]
 
     def _parse(self, number: int, form: Form) -> Manifest:
         files = (

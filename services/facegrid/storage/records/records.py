@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import StorageFull, StoreUnavailable
 from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, index_rows
+from facegrid.domain.inspection import Inspected
 from facegrid.identity.ports import Claim, Hold
-from facegrid.storage.objects.store import ObjectStore
+from facegrid.storage.objects.store import ObjectStore, UnreadableObject
 from facegrid.storage.records.folders import SubjectFolder
 from facegrid.storage.records.galleries import StoredGalleries
 from facegrid.storage.records.layout import NAMES
@@ -208,6 +209,20 @@ class StoredRecords:
         from facegrid.storage.records.bulk import write_columns  # noqa: PLC0415  # pyarrow takes long to import
 
         await self._run(write_columns, await self._of(gallery), call, revision, batches)
+
+    async def inspect(self, gallery: Gallery, hold: Hold, *, repair: bool) -> AsyncGenerator[Inspected]:
+        """Yield what is sound in the records and what is wrong; `hold` keeps writers away from a subject."""
+        from facegrid.storage.records.inspection import Inspection, unreadable  # noqa: PLC0415  # as above
+
+        try:
+            subjects = await self._of(gallery)
+        except UnreadableObject:
+            yield await self._run(unreadable, self._store, gallery)
+            return
+        async with subjects.compacting:
+            inspection = Inspection(self._store, subjects, self._run, hold, repair)
+            async for part in inspection.parts():
+                yield part
 
     def due(self, loose: int) -> list[Gallery]:
         """Return the loaded galleries with some number of changes that are not compacted."""

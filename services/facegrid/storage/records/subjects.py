@@ -192,17 +192,23 @@ class StoredSubjects:
         replaced_first = [one.encounter_id for one in marked if one.encounter_id in gone]
         left = (folder.committed | folder.unfinished) - {one.encounter_id for one in marked}
         for encounter_id in (*replaced_first, *(left & gone)):
-            self.claims.mark_deleted(encounter_id, folder.sid)
-            self._store.delete(mark_key(folder.prefix, encounter_id))
-            self._store.delete_prefix(encounter_prefix(folder.prefix, encounter_id))
+            self.remove(folder, encounter_id)
         for encounter_id in left - gone:
             self._strip(folder, encounter_id)
         if not active and self.segments.has_subject(folder.sid):
             self._store.delete(f"{folder.prefix}subject.json")
         elif not active:
             self._store.delete_prefix(folder.prefix)
+            if doomed:
+                self._store.delete_prefix(self.layout.set_aside(folder.sid))
         self.unsettled -= gone
         return active
+
+    def remove(self, folder: SubjectFolder, encounter_id: str) -> None:
+        """Remove the objects of an encounter that is gone, its mark first."""
+        self.claims.mark_deleted(encounter_id, folder.sid)
+        self._store.delete(mark_key(folder.prefix, encounter_id))
+        self._store.delete_prefix(encounter_prefix(folder.prefix, encounter_id))
 
     def _strip(self, folder: SubjectFolder, encounter_id: str) -> None:
         """Remove what is no part of an encounter; its mark, the last of its keys, says that there is more."""
@@ -239,17 +245,18 @@ class StoredSubjects:
     def _marked(self, folder: SubjectFolder) -> list[Encounter]:
         """Return all encounters that have a mark that counts and no row, in the order of their commits."""
         ids = (one for one in folder.committed - self.claims.void if one not in self.segments)
-        found = [self._read_mark(folder, encounter_id) for encounter_id in ids]
-        found = [one for one in found if self._is_whole(folder, one)]
+        found = [self.read_mark(folder, encounter_id) for encounter_id in ids]
+        found = [one for one in found if self.is_whole(folder, one)]
         return sorted(found, key=lambda one: one.revision)
 
-    def _is_whole(self, folder: SubjectFolder, marked: Encounter) -> bool:
+    def is_whole(self, folder: SubjectFolder, marked: Encounter) -> bool:
         """Say whether a mark counts: it has its templates, or its claim says that it must."""
         one = marked.encounter_id
         samples = {f"{one}/{number}" for number in range(len(marked.samples))}
         return samples <= folder.samples or not self.claims.is_void(one)
 
-    def _read_mark(self, folder: SubjectFolder, encounter_id: str) -> Encounter:
+    def read_mark(self, folder: SubjectFolder, encounter_id: str) -> Encounter:
+        """Return an encounter without its templates. Raises ObjectMissing and UnreadableObject."""
         parse = partial(parse_encounter, version=self.gallery.template_version)
         return read(self._store, mark_key(folder.prefix, encounter_id), parse)
 
@@ -271,7 +278,7 @@ class StoredSubjects:
         except ObjectMissing as missing:
             if encounter.encounter_id in self.segments:
                 raise  # it became a row meanwhile
-            self._read_mark(folder, encounter.encounter_id)  # raises where the encounter was erased meanwhile
+            self.read_mark(folder, encounter.encounter_id)  # raises where the encounter was erased meanwhile
             raise _missing(str(missing)) from None
 
     def _vector(self, key: str) -> Floats:
