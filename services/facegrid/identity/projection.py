@@ -188,6 +188,21 @@ class Projection:
                 return [best_per_subject(visible)[:top] for visible in seen]
             limit *= _OVERFETCH
 
+    async def search_above(self, gallery: Gallery, probes: Floats, threshold: float) -> list[list[Hit]]:
+        """Return for each probe of (N, dimension) the samples that score a threshold or more, best first.
+
+        Raises InvalidField where these are more than the index returns.
+        """
+        state, limit = self._state(gallery), _OVERFETCH**3
+        while True:
+            found = await self._index.search(gallery.gallery_id, probes, limit)
+            if all(len(hits) < limit or hits[-1].score < threshold for hits in found):
+                return [
+                    [hit for hit in hits if hit.score >= threshold and hit.encounter_id not in state.hidden]
+                    for hits in found
+                ]
+            limit *= _OVERFETCH
+
     async def drop(self, gallery_id: str) -> None:
         """Forget a deleted gallery, for good; those who wait for it get GalleryNotFound."""
         self._dropped.add(gallery_id)
