@@ -42,12 +42,14 @@ check: install-dev  ## Lint, types, architecture, generated code and lock file
 	$(MAKE) --no-print-directory proto OUT=$$(mktemp -d) CHECK=1
 
 OUT ?= services
-proto: install-dev  ## Generate services/facegrid/v1 from protos/
+proto: install-dev  ## Generate services/facegrid/v1 and the references in docs/ from protos/
 	@common=$$($(RUN) python -c "import google.api, pathlib; print(pathlib.Path(google.api.__path__[0]).parents[1])"); \
 	protoc="$(RUN) python -m grpc_tools.protoc -I protos -I $$common"; \
 	$$protoc --python_out=$(OUT) --mypy_out=quiet:$(OUT) protos/facegrid/v1/*.proto; \
 	$$protoc --grpc_python_out=$(OUT) --mypy_grpc_out=quiet:$(OUT) protos/facegrid/v1/*_service.proto
-ifdef CHECK
+ifndef CHECK
+	@$(RUN) python docs/generate.py
+else
 	@diff -r -x __pycache__ -x __init__.py $(OUT)/facegrid/v1 services/facegrid/v1 \
 	  || { echo "services/facegrid/v1 is not what protos/ gives: run make proto"; exit 1; }
 	@rm -r $(OUT)

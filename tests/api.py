@@ -10,9 +10,11 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from facegrid.gateway.server import GatewayServer
+from facegrid.metrics import Metrics
 from facegrid.v1.face_service_pb2_grpc import FaceServiceStub
 from facegrid.v1.gallery_service_pb2_grpc import GalleryServiceStub
 from facegrid.v1.identity_service_pb2_grpc import IdentityServiceStub
+from facegrid.v1.maintenance_service_pb2_grpc import MaintenanceServiceStub
 from house import House
 
 MESSAGE_LIMIT = 64 * 1024
@@ -29,6 +31,8 @@ class Api:
     faces: FaceServiceStub
     galleries: GalleryServiceStub
     identities: IdentityServiceStub
+    maintenance: MaintenanceServiceStub
+    metrics: Metrics
 
 
 async def refusal(call: Awaitable[Any]) -> tuple[grpc.StatusCode, str, str, str]:

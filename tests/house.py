@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +11,20 @@ from facegrid.domain.attributes import Attribute
 from facegrid.domain.calls import Call
 from facegrid.domain.faces import FaceSelection
 from facegrid.domain.galleries import Encounter
+from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.identity.analyze import Analyze
+from facegrid.identity.audit import AuditGallery
 from facegrid.identity.enroll import Enroll, EnrollMode
 from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identification, Identify
+from facegrid.identity.ports import Index
+from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
 from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.tune import TuneGallery
 from facegrid.identity.verify import Verify
+from facegrid.identity.watching import WatchSearches
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.objects.files import LocalObjectStore
 from facegrid.storage.records.records import StoredRecords
@@ -38,7 +45,7 @@ class House:
     vision: FakeVision
     extract: Extract
     records: StoredRecords
-    index: ResidentIndex
+    index: Index
     projection: Projection
     galleries: Galleries
     subjects: Subjects
@@ -46,9 +53,18 @@ class House:
     verify: Verify
     identify: Identify
     analyze: Analyze
+    audit: AuditGallery
+    tune: TuneGallery
+    watch: WatchSearches
+    threads: Executor
 
     async def make_gallery(
-        self, name: str = "g", *, keep_photographs: bool = True, attributes: Sequence[Attribute] = ()
+        self,
+        name: str = "g",
+        *,
+        keep_photographs: bool = True,
+        attributes: Sequence[Attribute] = (),
+        index: IndexSettings = EXACT_INDEX,
     ) -> None:
         """Make a gallery."""
         await self.galleries.create(
@@ -59,6 +75,7 @@ class House:
             identify_threshold=None,
             keep_photographs=keep_photographs,
             attributes=attributes,
+            index=index,
         )
 
     async def add(
@@ -83,11 +100,12 @@ class House:
         below: bool = False,
         min_revision: str = "",
         timeout_s: float = 5,
+        gallery: str = "g",
     ) -> Identification:
         """Identify."""
         return await self.identify(
             call("Identify", timeout_s=timeout_s),
-            "g",
+            gallery,
             photographs,
             selection,
             top=top,
@@ -101,16 +119,20 @@ class House:
 
     def close(self) -> None:
         """Stop the threads."""
+        self.threads.shutdown()
         self.records.close()
         self.index.close()
 
 
-def build_house(folder: Path, vision: FakeVision) -> House:
+def build_house(folder: Path, vision: FakeVision, index: Index | None = None) -> House:
     """Compose the use cases as the serving layer does; the server allows age and gender presentation."""
-    records, index = StoredRecords(LocalObjectStore(folder), workers=4), ResidentIndex(workers=2)
+    records, index = StoredRecords(LocalObjectStore(folder), workers=4), index or ResidentIndex(workers=2)
     extract = Extract(vision, vision, vision, "fake", smallest_face_px=20)
     projection, locks = Projection(records, index), SubjectLocks()
     galleries = Galleries(records, projection, extract)
+    threads = ThreadPoolExecutor(1)
+    trials = Trials(records, projection, threads)
+    watch = WatchSearches(projection, trials, share=1)
     return House(
         vision,
         extract,
@@ -121,6 +143,10 @@ def build_house(folder: Path, vision: FakeVision) -> House:
         Subjects(galleries, records, projection, locks),
         Enroll(galleries, extract, records, projection, locks),
         Verify(galleries, extract, records, projection),
-        Identify(galleries, extract, projection),
+        Identify(galleries, extract, projection, watch),
         Analyze(galleries, extract, vision, [Attribute.AGE, Attribute.GENDER_PRESENTATION]),
+        AuditGallery(galleries, projection, trials),
+        TuneGallery(galleries, projection, trials),
+        watch,
+        threads,
     )

@@ -31,6 +31,17 @@ class Settings(BaseSettings):
     half_precision: bool = Field(default=False, description="let CUDA calculate with 16 bits")
     milvus: str = Field(default="", description="index in Milvus: a path is Milvus Lite, an URL a server")
     milvus_token: SecretStr = Field(default=SecretStr(""), description="user:password or API key")
+    milvus_database: str = Field(default="", description="Milvus's own default database where empty")
+    milvus_ca: Path | None = Field(default=None, description="PEM file of the CA that Milvus has")
+    milvus_server_name: str = Field(
+        default="", description="name in Milvus's certificate where it is not the URL's"
+    )
+    milvus_replicas: int = Field(default=1, gt=0, description="copies of a collection in memory")
+    milvus_shards: int = Field(default=1, gt=0, le=16, description="shards of the collections that are made")
+    milvus_consistency: Literal["Strong", "Session", "Bounded", "Eventually"] = Field(
+        default="Bounded", description="consistency level of searches"
+    )
+    milvus_timeout_s: float = Field(default=10, gt=0, description="time that a call of Milvus may take")
     compact_after: int = Field(
         default=5_000,
         gt=0,
@@ -50,4 +61,11 @@ class Settings(BaseSettings):
     )
     max_message_bytes: int = Field(default=32 * _MIB, gt=0)
     max_calls: int = Field(default=64, gt=0, description="calls under way before new ones are refused")
+    metrics: str = Field(default="", description="HOST:PORT for Prometheus; empty: none is served")
+    audit_share: float = Field(
+        default=0.001,
+        ge=0,
+        le=1,
+        description="share of approximate searches that exact search is held against",
+    )
     drain_s: float = Field(default=30, ge=0, description="time that calls have to end after SIGTERM")

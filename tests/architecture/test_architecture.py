@@ -18,7 +18,7 @@ def test_no_file_is_over_300_lines() -> None:
     """A file that grows beyond this has a second home to find."""
     long = [
         (str(path.relative_to(_ROOT)), lines)
-        for folder in ("services", "tests", "loadtests")
+        for folder in ("services", "tests", "loadtests", "docs")
         for path in (_ROOT / folder).rglob("*.py")
         if "v1" not in path.parts and (lines := len(path.read_text("utf-8").splitlines())) > 300
     ]

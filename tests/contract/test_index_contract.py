@@ -14,6 +14,7 @@ from facegrid.domain.matching import Hit
 from facegrid.domain.templates import round_score
 from facegrid.identity.ports import Index
 from facegrid.storage.indexes.milvus import MilvusIndex
+from facegrid.storage.indexes.milvus_connection import MilvusOptions
 
 
 def keys(hits: list[Hit]) -> list[str]:
@@ -228,7 +229,7 @@ async def test_milvus_says_so_where_more_rows_are_needed_than_it_returns(
 
 async def test_a_milvus_that_cannot_be_reached_is_unavailable_and_stays_unnamed(gallery: str) -> None:
     """The client learns that the index does not answer, and not where it is."""
-    index = MilvusIndex("http://127.0.0.1:9", "a-token")
+    index = MilvusIndex("http://127.0.0.1:9", MilvusOptions("a-token"))
     with pytest.raises(StoreUnavailable) as caught:
         await index.open(gallery, "v1", DIMENSION)
     index.close()

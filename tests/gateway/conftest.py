@@ -10,12 +10,15 @@ from api import CALL_LIMIT, MESSAGE_LIMIT, Api
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.maintenance_servicer import MaintenanceServicer
 from facegrid.gateway.server import GatewayServer, Servicers
 from facegrid.identity.compare import Compare
+from facegrid.metrics import Metrics
 from facegrid.v1.face_service_pb2_grpc import FaceServiceStub
 from facegrid.v1.gallery_service_pb2 import CreateGalleryRequest
 from facegrid.v1.gallery_service_pb2_grpc import GalleryServiceStub
 from facegrid.v1.identity_service_pb2_grpc import IdentityServiceStub
+from facegrid.v1.maintenance_service_pb2_grpc import MaintenanceServiceStub
 from fakes import FakeVision
 from house import build_house
 
@@ -24,12 +27,15 @@ from house import build_house
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     """Yield a server with an empty gallery "g"."""
     house = build_house(tmp_path / "data", FakeVision())
+    metrics = Metrics()
+    metrics.watch(house.watch.galleries)
     servicers = Servicers(
         FaceServicer(house.extract, Compare(house.extract), house.analyze),
         GalleryServicer(house.galleries, house.subjects),
-        IdentityServicer(house.enroll, house.verify, house.identify),
+        IdentityServicer(house.enroll, house.verify, house.identify, metrics),
+        MaintenanceServicer(house.audit, house.tune),
     )
-    server = GatewayServer(servicers, MESSAGE_LIMIT, CALL_LIMIT)
+    server = GatewayServer(servicers, MESSAGE_LIMIT, CALL_LIMIT, metrics)
     port = await server.start("127.0.0.1:0")
     await server.set_serving(serving=True)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -40,6 +46,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
             FaceServiceStub(channel),
             GalleryServiceStub(channel),
             IdentityServiceStub(channel),
+            MaintenanceServiceStub(channel),
+            metrics,
         )
         await built.galleries.CreateGallery(CreateGalleryRequest(name="g"))
         yield built

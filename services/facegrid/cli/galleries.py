@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -17,6 +18,14 @@ from facegrid.v1 import types_pb2 as pb
 
 gallery_app = typer.Typer(no_args_is_help=True, help="Make, list, show and delete galleries.")
 subject_app = typer.Typer(no_args_is_help=True, help="List, show and delete the subjects of a gallery.")
+
+
+class Search(Enum):
+    """How a gallery is searched."""
+
+    EXACT = "exact"
+    APPROXIMATE = "approximate"
+
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The gallery's name.")]
 GalleryOption = Annotated[str, typer.Option("--gallery", metavar="NAME", help="The gallery.")]
@@ -49,6 +58,9 @@ def create_gallery(
     attributes: Annotated[
         str, typer.Option(metavar="NAMES", help=f"What analyze may read. {ATTRIBUTES_HELP}")
     ] = "",
+    search: Annotated[
+        Search, typer.Option(help="Compare every template, or those that an index in Milvus picks.")
+    ] = Search.EXACT,
     server: Server = "",
     data: Data = None,
 ) -> None:
@@ -63,6 +75,7 @@ def create_gallery(
             keep_photographs=keep_photographs,
             quality_rules=rules,
             attributes=attributes_named(attributes),
+            index=pb.IndexSettings(method=pb.SearchMethod.Value(f"SEARCH_METHOD_{search.name}")),
         )
     typer.echo(f"gallery {gallery.name} is bound to {gallery.template_version}")
 
@@ -193,9 +206,15 @@ def _gallery_json(gallery: pb.Gallery) -> dict[str, object]:
         "identify_threshold_source": threshold_source(gallery.identify_threshold),
         "keep_photographs": gallery.keep_photographs,
         "quality_rules": [show_requirement(rule) for rule in gallery.quality_rules],
+        "search": _search_json(gallery.index),
         "attributes": attribute_names(list(gallery.attributes)),
         "created": _time(gallery.create_time),
     }
+
+
+def _search_json(index: pb.IndexSettings) -> str:
+    method = pb.SearchMethod.Name(index.method).removeprefix("SEARCH_METHOD_").lower()
+    return f"{method}, nprobe {index.nprobe}" if index.nprobe else method
 
 
 def _subject_json(subject: pb.Subject) -> dict[str, object]:

@@ -8,6 +8,7 @@ from facegrid import __version__
 from facegrid.cli.analyze import analyze
 from facegrid.cli.enroll import enroll
 from facegrid.cli.galleries import gallery_app, subject_app
+from facegrid.cli.maintenance import audit_gallery, tune_gallery
 from facegrid.cli.models import models_app
 from facegrid.cli.recognise import detect, identify, verify
 from facegrid.cli.serve import serve
@@ -32,6 +33,8 @@ def _facegrid(
 
 for command in (enroll, identify, verify, detect, analyze, serve):
     app.command()(command)
+gallery_app.command("audit")(audit_gallery)
+gallery_app.command("tune")(tune_gallery)
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(subject_app, name="subject")
 app.add_typer(models_app, name="models")

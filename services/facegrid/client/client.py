@@ -9,6 +9,7 @@ from uuid import uuid4
 import grpc
 
 from facegrid.client.errors import call_failed
+from facegrid.client.maintenance import Maintenance
 from facegrid.v1 import face_service_pb2 as face_pb
 from facegrid.v1 import gallery_service_pb2 as gallery_pb
 from facegrid.v1 import identity_service_pb2 as identity_pb
@@ -54,6 +55,7 @@ class Client:
         self._faces = FaceServiceStub(self._channel)
         self._galleries = GalleryServiceStub(self._channel)
         self._identities = IdentityServiceStub(self._channel)
+        self.maintenance = Maintenance(self._channel, self._stream)
 
     def __enter__(self) -> Self:
         """Return the client, which closes at the end of the block."""
@@ -75,6 +77,17 @@ class Client:
             return method(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
             raise call_failed(cast("grpc.Call", error), self._target) from None
+
+    def _stream(self, method: Callable[..., Iterator[_Answer]], request: Any) -> Iterator[_Answer]:
+        """Make a call without a deadline, which ends where the iterator is closed."""
+        request.context.request_id = uuid4().hex
+        call: Any = method(request)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise call_failed(cast("grpc.Call", error), self._target) from None
+        finally:
+            call.cancel()
 
     def _pages(self, method: Callable[..., _Answer], request: Any) -> Iterator[_Answer]:
         more = True
@@ -151,6 +164,7 @@ class Client:
         keep_photographs: bool = True,
         quality_rules: Sequence[pb.QualityRule] = (),
         attributes: Sequence[pb.Attribute.ValueType] = (),
+        index: pb.IndexSettings | None = None,
     ) -> pb.Gallery:
         """Make a gallery; thresholds that are None are the pack's."""
         request = gallery_pb.CreateGalleryRequest(
@@ -161,6 +175,7 @@ class Client:
             keep_photographs=keep_photographs,
             quality_rules=quality_rules,
             attributes=attributes,
+            index=index,
         )
         return self._call(self._galleries.CreateGallery, request).gallery
 

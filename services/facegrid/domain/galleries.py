@@ -9,6 +9,7 @@ import numpy as np
 
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.faces import DetectedFace, Floats
+from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.domain.labels import NO_LABELS, Labels, Status
 from facegrid.domain.packs import Thresholds
 from facegrid.domain.quality import QualityRule
@@ -34,6 +35,7 @@ class Gallery:
     key: bytes = field(repr=False)
     quality_rules: tuple[QualityRule, ...] = ()
     attributes: tuple[Attribute, ...] = ()
+    index: IndexSettings = EXACT_INDEX
 
 
 @dataclass(frozen=True, slots=True)

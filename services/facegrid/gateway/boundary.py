@@ -3,8 +3,9 @@
 import errno
 import time
 import traceback
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import grpc
@@ -20,21 +21,28 @@ from facegrid.domain.errors import (
     Unavailable,
 )
 from facegrid.gateway.status import internal_status, misconfigured_status, rich_status, status_code
+from facegrid.metrics import Metrics
 
 _SERVICES = "/facegrid.v1."
 _FRAMES_LOGGED = 4
 _LONGEST_ID = 128
 
 _MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
-_Handler = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
+_Context = grpc.aio.ServicerContext[Any, Any]
+_MAKERS: Mapping[tuple[bool, bool], Callable[..., Any]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
 
 
 class Boundary(grpc.aio.ServerInterceptor):
     """Wraps the methods of our services; health and reflection pass untouched."""
 
-    def __init__(self, max_message_bytes: int, max_calls: int) -> None:
-        """Take the largest request and the most calls that may be under way."""
-        self._max_message_bytes, self._max_calls = max_message_bytes, max_calls
+    def __init__(self, max_message_bytes: int, max_calls: int, metrics: Metrics) -> None:
+        """Take the largest request, the most calls that may be under way, and what counts them."""
+        self._max_message_bytes, self._max_calls, self._metrics = max_message_bytes, max_calls, metrics
         self._calls = 0
         self._log = structlog.get_logger()
 
@@ -47,42 +55,81 @@ class Boundary(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or not handler_call_details.method.startswith(_SERVICES):
             return handler
-        return grpc.unary_unary_rpc_method_handler(
-            self._wrap(cast("_Handler", handler.unary_unary), handler_call_details.method.rpartition("/")[2]),
+        make = _MAKERS[handler.request_streaming, handler.response_streaming]
+        wrapped: _MethodHandler = make(
+            self._wrap(handler, handler_call_details.method.rpartition("/")[2]),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
+        return wrapped
 
-    def _wrap(self, handler: _Handler, method: str) -> _Handler:
-        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            request.context.request_id = request.context.request_id or uuid4().hex
-            start, outcome = time.perf_counter(), {"code": "CANCELLED"}
-            self._calls += 1
-            try:
-                self._check_limits(request)
-                answer = await handler(request, context)
-                outcome = {"code": "OK"}
-            except FacegridError as error:
-                outcome = {"code": status_code(error).name, "reason": error.reason} | _cause(error)
-                status = rich_status(error)
-            except ConfigurationError as error:
-                outcome = {"code": "FAILED_PRECONDITION", "reason": "MISCONFIGURED", "cause": str(error)}
-                status = misconfigured_status(request.context.request_id)
-            except Exception as error:  # noqa: BLE001  # the boundary is where a fault ends
-                outcome = {"code": "INTERNAL", "error": type(error).__name__, "where": _where(error)}
-                status = internal_status(request.context.request_id)
-            else:
-                return answer
-            finally:
-                self._calls -= 1
-                self._log_call(method, request, outcome, start)
-            return await context.abort_with_status(rpc_status.to_status(status))
+    def _wrap(self, handler: Any, method: str) -> Callable[[Any, _Context], Any]:
+        async def one(sent: Any, context: _Context) -> Any:
+            first, requests = await self._first(handler, sent)
+            async with self._passing(method, first, context):
+                return await (handler.unary_unary or handler.stream_unary)(requests, context)
 
-        return call
+        async def many(sent: Any, context: _Context) -> AsyncIterator[Any]:
+            first, requests = await self._first(handler, sent)
+            async with (
+                self._passing(method, first, context),
+                aclosing((handler.unary_stream or handler.stream_stream)(requests, context)) as found,
+            ):
+                async for answer in found:
+                    yield answer
 
-    def _check_limits(self, request: Any) -> None:
+        return many if handler.response_streaming else one
+
+    async def _first(self, handler: Any, sent: Any) -> tuple[Any, Any]:
+        """Return the first message, which has the context of the call, and what the handler is to get."""
+        if not handler.request_streaming:
+            return sent, sent
+        messages = aiter(sent)
+        first = await anext(messages, None)
+        if first is None:
+            return handler.request_deserializer(b""), _none()
+        return first, self._checked(first, messages)
+
+    async def _checked(self, first: Any, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        yield first
+        async for message in messages:
+            self._check_size(message)
+            yield message
+
+    @asynccontextmanager
+    async def _passing(self, method: str, request: Any, context: _Context) -> AsyncIterator[None]:
+        """Let a call in and out; what is raised inside becomes its status."""
+        request.context.request_id = request.context.request_id or uuid4().hex
+        start, outcome = time.perf_counter(), {"code": "CANCELLED"}
+        self._calls += 1
+        try:
+            self._check_calls()
+            self._check_size(request)
+            yield
+            outcome = {"code": "OK"}
+        except FacegridError as error:
+            outcome = {"code": status_code(error).name, "reason": error.reason} | _cause(error)
+            status = rich_status(error)
+        except ConfigurationError as error:
+            outcome = {"code": "FAILED_PRECONDITION", "reason": "MISCONFIGURED", "cause": str(error)}
+            status = misconfigured_status(request.context.request_id)
+        except Exception as error:  # noqa: BLE001  # the boundary is where a fault ends
+            outcome = {"code": "INTERNAL", "error": type(error).__name__, "where": _where(error)}
+            status = internal_status(request.context.request_id)
+        else:
+            return
+        finally:
+            self._calls -= 1
+            seconds = time.perf_counter() - start
+            self._metrics.call_ended(method, outcome["code"], seconds)
+            self._log_call(method, request, outcome, seconds)
+        await context.abort_with_status(rpc_status.to_status(status))
+
+    def _check_calls(self) -> None:
         if self._calls > self._max_calls:
             raise Overloaded(f"{self._max_calls} calls are under way; retry after a moment")
+
+    def _check_size(self, request: Any) -> None:
         size = request.ByteSize()
         if size > self._max_message_bytes:
             raise MessageTooLarge(
@@ -90,16 +137,22 @@ class Boundary(grpc.aio.ServerInterceptor):
                 "smaller photographs"
             )
 
-    def _log_call(self, method: str, request: Any, outcome: dict[str, str], start: float) -> None:
+    def _log_call(self, method: str, request: Any, outcome: dict[str, str], seconds: float) -> None:
         log = self._log.error if outcome.keys() & {"cause", "where"} else self._log.info
         log(
             "call",
             method=method,
             request_id=_printable(request.context.request_id),
             **_noted(request.context.transaction_id),
-            ms=round(1000 * (time.perf_counter() - start), 1),
+            ms=round(1000 * seconds, 1),
             **outcome,
         )
+
+
+async def _none() -> AsyncIterator[Any]:
+    nothing: tuple[Any, ...] = ()
+    for message in nothing:
+        yield message
 
 
 def _cause(error: FacegridError) -> dict[str, str]:

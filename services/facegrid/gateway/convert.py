@@ -15,6 +15,7 @@ from facegrid.domain.calls import Call
 from facegrid.domain.detection import DetectionMode, DetectionOptions
 from facegrid.domain.errors import InvalidField
 from facegrid.domain.faces import Box, DetectedFace, FaceSelection
+from facegrid.domain.index_settings import IndexSettings, SearchMethod
 from facegrid.domain.names import check_name
 from facegrid.domain.packs import Threshold, ThresholdSource
 from facegrid.domain.quality import QualityRule
@@ -34,6 +35,11 @@ _DETECTION_MODES = {
     pb.DETECTION_MODE_UNSPECIFIED: None,
     pb.DETECTION_MODE_REFERENCE: DetectionMode.REFERENCE,
     pb.DETECTION_MODE_FAST: DetectionMode.FAST,
+}
+_METHODS = {
+    pb.SEARCH_METHOD_UNSPECIFIED: SearchMethod.EXACT,
+    pb.SEARCH_METHOD_EXACT: SearchMethod.EXACT,
+    pb.SEARCH_METHOD_APPROXIMATE: SearchMethod.APPROXIMATE,
 }
 _MODES = {
     identity_pb.ENROLL_MODE_UNSPECIFIED: EnrollMode.CREATE,
@@ -144,6 +150,23 @@ def quality_rules_of(sent: Iterable[pb.QualityRule]) -> list[QualityRule]:
         )
         for rule in sent
     ]
+
+
+def index_of(sent: pb.IndexSettings) -> IndexSettings:
+    """Return a gallery's index settings, not yet checked. Raises InvalidField for an unknown method."""
+    if sent.method not in _METHODS:
+        raise InvalidField(f"index.method is {sent.method}, which is no SearchMethod", field="index.method")
+    return IndexSettings(_METHODS[sent.method], sent.nprobe)
+
+
+def index_to_proto(index: IndexSettings) -> pb.IndexSettings:
+    """Return a gallery's index settings as clients see them."""
+    return pb.IndexSettings(method=method_to_proto(exact=index.exact), nprobe=index.nprobe)
+
+
+def method_to_proto(*, exact: bool) -> pb.SearchMethod.ValueType:
+    """Return a search method as clients see it."""
+    return pb.SEARCH_METHOD_EXACT if exact else pb.SEARCH_METHOD_APPROXIMATE
 
 
 def face_to_proto(face: DetectedFace) -> pb.DetectedFace:

@@ -42,6 +42,7 @@ class GalleryServicer(GalleryServiceServicer):
             keep_photographs=request.keep_photographs if request.HasField("keep_photographs") else True,
             quality_rules=convert.quality_rules_of(request.quality_rules),
             attributes=convert.attributes_of(request.attributes),
+            index=convert.index_of(request.index),
         )
         return pb.CreateGalleryResponse(gallery=_status_to_proto(status))
 
@@ -131,6 +132,7 @@ def _gallery_to_proto(gallery: Gallery) -> types_pb2.Gallery:
             types_pb2.QualityRule(measure=rule.measure, **rule.limits) for rule in gallery.quality_rules
         ],
         attributes=convert.attributes_to_proto(gallery.attributes),
+        index=convert.index_to_proto(gallery.index),
     )
 
 

@@ -14,6 +14,7 @@ from facegrid.identity.enroll import Enroll
 from facegrid.identity.identify import Identified, Identify
 from facegrid.identity.searching import SearchReport
 from facegrid.identity.verify import Verify
+from facegrid.metrics import Metrics
 from facegrid.v1 import identity_service_pb2 as pb
 from facegrid.v1 import types_pb2
 from facegrid.v1.identity_service_pb2_grpc import IdentityServiceServicer
@@ -26,9 +27,10 @@ _DEFAULT_TOP = 10
 class IdentityServicer(IdentityServiceServicer):
     """Enroll, Verify and Identify."""
 
-    def __init__(self, enroll: Enroll, verify: Verify, identify: Identify) -> None:
-        """Take the use cases."""
+    def __init__(self, enroll: Enroll, verify: Verify, identify: Identify, metrics: Metrics) -> None:
+        """Take the use cases, and what counts the time of their parts."""
         self._enroll, self._verify, self._identify = enroll, verify, identify
+        self._metrics = metrics
 
     async def Enroll(self, request: pb.EnrollRequest, context: _Context) -> pb.EnrollResponse:
         """Store an encounter."""
@@ -60,6 +62,7 @@ class IdentityServicer(IdentityServiceServicer):
             detection=convert.detection_of(request.detection),
             min_revision=request.min_revision,
         )
+        self._metrics.searched(verified.report)
         threshold, best = verified.report.gallery.thresholds.verify, verified.best
         return pb.VerifyResponse(
             score=best.score,
@@ -83,6 +86,7 @@ class IdentityServicer(IdentityServiceServicer):
             min_revision=request.min_revision,
             detection=convert.detection_of(request.detection),
         )
+        self._metrics.searched(identified.report)
         threshold = identified.report.gallery.thresholds.identify
         return pb.IdentifyResponse(
             results=[_result(one, threshold) for one in identified.results],
@@ -111,7 +115,7 @@ def _search_info(report: SearchReport) -> types_pb2.SearchInfo:
     return types_pb2.SearchInfo(
         gallery_revision=revision_token(report.gallery.gallery_id, report.revision),
         subjects_searched=report.subjects_searched,
-        method=types_pb2.SEARCH_METHOD_EXACT if report.exact else types_pb2.SEARCH_METHOD_APPROXIMATE,
+        method=convert.method_to_proto(exact=report.exact),
         template_version=report.gallery.template_version,
         times=types_pb2.Timings(
             detect_ms=report.detect_ms, embed_ms=report.embed_ms, search_ms=report.search_ms

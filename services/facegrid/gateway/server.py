@@ -11,6 +11,8 @@ from facegrid.gateway.boundary import Boundary
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.maintenance_servicer import MaintenanceServicer
+from facegrid.metrics import Metrics
 from facegrid.v1 import (
     face_service_pb2,
     face_service_pb2_grpc,
@@ -18,6 +20,8 @@ from facegrid.v1 import (
     gallery_service_pb2_grpc,
     identity_service_pb2,
     identity_service_pb2_grpc,
+    maintenance_service_pb2,
+    maintenance_service_pb2_grpc,
 )
 
 _SERVICES = tuple(
@@ -26,6 +30,7 @@ _SERVICES = tuple(
         (face_service_pb2, "FaceService"),
         (gallery_service_pb2, "GalleryService"),
         (identity_service_pb2, "IdentityService"),
+        (maintenance_service_pb2, "MaintenanceService"),
     )
 )
 NEED_A_STORE = _SERVICES[1:]
@@ -38,15 +43,18 @@ class Servicers:
     face: FaceServicer
     gallery: GalleryServicer
     identity: IdentityServicer
+    maintenance: MaintenanceServicer
 
 
 class GatewayServer:
     """A grpc.aio server that says NOT_SERVING until it is told that all is loaded."""
 
-    def __init__(self, servicers: Servicers, max_message_bytes: int, max_calls: int) -> None:
+    def __init__(
+        self, servicers: Servicers, max_message_bytes: int, max_calls: int, metrics: Metrics
+    ) -> None:
         """Register everything; nothing listens yet."""
         self._server = grpc.aio.server(
-            interceptors=[Boundary(max_message_bytes, max_calls)],
+            interceptors=[Boundary(max_message_bytes, max_calls, metrics)],
             options=[
                 # Twice the limit, so that a request somewhat over it gets our answer and not the library's.
                 ("grpc.max_receive_message_length", 2 * max_message_bytes),
@@ -57,6 +65,9 @@ class GatewayServer:
         face_service_pb2_grpc.add_FaceServiceServicer_to_server(servicers.face, self._server)
         gallery_service_pb2_grpc.add_GalleryServiceServicer_to_server(servicers.gallery, self._server)
         identity_service_pb2_grpc.add_IdentityServiceServicer_to_server(servicers.identity, self._server)
+        maintenance_service_pb2_grpc.add_MaintenanceServiceServicer_to_server(
+            servicers.maintenance, self._server
+        )
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(

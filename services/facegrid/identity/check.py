@@ -53,7 +53,7 @@ class CheckGallery:
         self._galleries, self._records = galleries, records
         self._projection, self._locks = projection, locks
 
-    async def __call__(self, gallery_name: str, *, repair: bool) -> AsyncGenerator[CheckStep | Checked]:
+    async def __call__(self, gallery_name: str, *, repair: bool) -> AsyncGenerator[CheckStep | Checked, None]:
         """Yield what is found step by step, and what that is in all. Raises GalleryNotFound.
 
         What is damaged is set aside by a repair and never removed; then the index is made equal to the
@@ -90,7 +90,7 @@ class _Work:
         self.encounters = self.samples = self.compacted = self.indexed = 0
         self.complete = False
 
-    async def steps(self) -> AsyncGenerator[CheckStep]:
+    async def steps(self) -> AsyncGenerator[CheckStep, None]:
         fingerprints, readable = Fingerprints(), True
         inspection = self._records.inspect(self._gallery, self._locks.hold, repair=self._repair)
         async with aclosing(inspection) as parts:
@@ -117,7 +117,7 @@ class _Work:
             return False
         return True
 
-    async def _compare(self, records: Comparison) -> AsyncGenerator[CheckStep]:
+    async def _compare(self, records: Comparison) -> AsyncGenerator[CheckStep, None]:
         """Compare the index with the records, then what it was not seen to hold of these with it."""
         async for page in self._projection.entries(self._gallery):
             self.indexed += len(page)

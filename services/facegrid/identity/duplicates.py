@@ -104,7 +104,7 @@ class FindDuplicates:
 
     async def __call__(
         self, gallery_name: str, threshold: float | None = None, cursor: str = ""
-    ) -> AsyncGenerator[DuplicatesStep | DuplicatesFound]:
+    ) -> AsyncGenerator[DuplicatesStep | DuplicatesFound, None]:
         """Yield the best pair of each two subjects that reach the threshold, the gallery's where it is None.
 
         Their order is stable. Pairs with encounters that were enrolled after the job began may be missing.
@@ -122,7 +122,10 @@ class FindDuplicates:
                     yield DuplicatesStep((job.position.block + share) / position.blocks)
             for step in job.advance():
                 yield step
-        exact, seconds = not self._by_search or self._projection.exact, time.perf_counter() - start
+        exact, seconds = (
+            not self._by_search or self._projection.is_exact(gallery),
+            time.perf_counter() - start,
+        )
         yield DuplicatesFound(position.threshold, job.templates, position.revision, exact, seconds)
 
     def _position(self, gallery: Gallery, threshold: float | None, cursor: str) -> _Position:
@@ -174,7 +177,7 @@ class _Job:
         owners = enumerate(rows.subject_ids)
         return rows.take([row for row, subject_id in owners if wanted(self.position.block_of(subject_id))])
 
-    async def compare(self) -> AsyncGenerator[float]:
+    async def compare(self) -> AsyncGenerator[float, None]:
         """Compare the rows of the block with each other and with those of all later blocks; read the next."""
         block, here, done = _joined(self._block), self.position.block, 0
         await self._merge(partial(pairs_within, block, self.position.threshold))
@@ -190,7 +193,7 @@ class _Job:
                     yield min(1.0, (done + start) / max(1, self.templates))
                 done += len(rows)
 
-    async def search(self) -> AsyncGenerator[float]:
+    async def search(self) -> AsyncGenerator[float, None]:
         """Search the index with each template of the block; a pair counts on the side of its lower id."""
         block = _joined(self._block)
         for start in range(0, len(block), _PROBES_A_SEARCH):

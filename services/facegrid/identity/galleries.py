@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from facegrid.domain.attributes import Attribute
@@ -18,6 +18,7 @@ from facegrid.domain.errors import (
     PackNotInstalled,
 )
 from facegrid.domain.galleries import Gallery
+from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings, check_index, check_nprobe
 from facegrid.domain.matching import check_threshold
 from facegrid.domain.names import check_name
 from facegrid.domain.packs import Pack, Threshold, Thresholds, ThresholdSource, check_available
@@ -56,6 +57,7 @@ class Galleries:
         keep_photographs: bool,
         quality_rules: Sequence[QualityRule] = (),
         attributes: Sequence[Attribute] = (),
+        index: IndexSettings = EXACT_INDEX,
     ) -> GalleryStatus:
         """Make an empty gallery.
 
@@ -63,6 +65,7 @@ class Galleries:
         """
         pack = self._extract.pack(pack_name)
         check_available(attributes, pack)
+        self._check_method(index)
         gallery = Gallery(
             name=check_name(name, "name"),
             gallery_id=secrets.token_hex(16),
@@ -78,6 +81,7 @@ class Galleries:
             key=secrets.token_bytes(32),
             quality_rules=check_quality_rules(quality_rules, pack),
             attributes=tuple(attributes),
+            index=check_index(index),
         )
         return await self._status(await asyncio.shield(self._records.create_gallery(gallery, call)), call)
 
@@ -148,6 +152,21 @@ class Galleries:
         found = await self._records.galleries(after, limit + 1)
         return found[:limit], found[limit - 1].name if len(found) > limit else ""
 
+    async def set_search_parameters(self, name: str, nprobe: int) -> Gallery:
+        """Change how many of its index's lists a search of an approximate gallery reads.
+
+        Raises InvalidField, also where the gallery is searched exactly, and GalleryNotFound.
+        """
+        check_nprobe(nprobe, "nprobe")
+        if (await self.get(name)).index.exact:
+            raise InvalidField(
+                f"gallery {name} is searched exactly, which has no parameters; name an approximate one",
+                field="gallery",
+            )
+        return await self._records.update_gallery(
+            name, lambda gallery: replace(gallery, index=replace(gallery.index, nprobe=nprobe))
+        )
+
     async def delete(self, call: Call, name: str) -> None:
         """Remove a gallery and all in it. Raises GalleryNotFound and RequestIdReused."""
         await asyncio.shield(self._delete(call, check_name(name, "name")))
@@ -155,6 +174,14 @@ class Galleries:
     async def erase_remains(self, gallery: Gallery) -> None:
         """Remove what was written to a gallery while it was deleted."""
         await self._records.erase_gallery(gallery.gallery_id)
+
+    def _check_method(self, index: IndexSettings) -> None:
+        if not (index.exact or self._projection.approximates):
+            raise InvalidField(
+                "index.method is APPROXIMATE and this server searches exactly; leave it out, or set "
+                "FACEGRID_MILVUS to a Milvus server",
+                field="index.method",
+            )
 
     async def _all(self) -> AsyncIterator[Gallery]:
         page, token = await self.list(_LARGEST_PAGE, "")

@@ -17,6 +17,7 @@ from facegrid.identity.extract import Extract, ExtractedFace, Extraction
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.projection import Projection
 from facegrid.identity.searching import SearchReport
+from facegrid.identity.watching import WatchSearches
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,12 @@ class Identification:
 class Identify:
     """Searches a gallery."""
 
-    def __init__(self, galleries: Galleries, extract: Extract, projection: Projection) -> None:
-        """Take the galleries, the extraction and the projection."""
+    def __init__(
+        self, galleries: Galleries, extract: Extract, projection: Projection, watch: WatchSearches
+    ) -> None:
+        """Take the galleries, the extraction, the projection, and what some searches are offered to."""
         self._galleries, self._extract, self._projection = galleries, extract, projection
+        self._watch = watch
 
     async def __call__(
         self,
@@ -74,6 +78,7 @@ class Identify:
         report_subjects = self._projection.subject_count(gallery)
         vectors = np.stack([face.template.vector for face in faces])
         found = await self._projection.search(gallery, vectors, top)
+        self._watch.offer(gallery, vectors, found)
         threshold = gallery.thresholds.identify
         results = [
             Identified(
@@ -87,7 +92,7 @@ class Identify:
                 gallery,
                 report_revision,
                 report_subjects,
-                self._projection.exact,
+                self._projection.is_exact(gallery),
                 detect_ms=sum(one.detect_ms for one in extractions),
                 embed_ms=sum(one.embed_ms for one in extractions),
                 search_ms=1000 * (time.perf_counter() - start),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from facegrid.domain.errors import MaintenanceRunning
@@ -33,7 +34,8 @@ class IndexWriter:
         """Remove encounters and add rows."""
         if self._beside:
             self._beside.touched.update(gone, rows.encounter_ids if rows else ())
-        async with self._turn:
+        # Without an index beside it the one in service orders writes itself, as far as it must.
+        async with self._turn if self._beside else nullcontext():
             for name in [self._gallery.gallery_id, *([self._beside.name] if self._beside else [])]:
                 if gone:
                     await self._index.remove(name, gone)
@@ -42,7 +44,7 @@ class IndexWriter:
 
     async def replace(
         self, batches: AsyncIterator[IndexRows], wanted: Callable[[], bool]
-    ) -> AsyncGenerator[IndexRows]:
+    ) -> AsyncGenerator[IndexRows, None]:
         """Fill an index beside the one in service, yield what was filled in, and put it in its place.
 
         `batches` are read beside all writes; where the new index is no longer `wanted` at the end, or before
@@ -69,7 +71,9 @@ class IndexWriter:
 
     async def _begin(self) -> _Beside:
         gallery = self._gallery
-        name = await self._index.begin(gallery.gallery_id, gallery.template_version, gallery.dimension)
+        name = await self._index.begin(
+            gallery.gallery_id, gallery.template_version, gallery.dimension, gallery.index
+        )
         self._beside = beside = _Beside(name)
         return beside
 

@@ -13,6 +13,7 @@ from facegrid.domain.calls import Call
 from facegrid.domain.detection import DetectionOptions
 from facegrid.domain.faces import DetectedFace, Detection, Floats
 from facegrid.domain.galleries import Encounter, Gallery, IndexEntry, IndexRows, Subject, Tombstone
+from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.domain.inspection import Inspected
 from facegrid.domain.matching import Hit
 from facegrid.domain.packs import Pack
@@ -80,6 +81,13 @@ class GalleryRecords(Protocol):
 
     async def gallery(self, name: str) -> Gallery:
         """Return a gallery by name. Raises GalleryNotFound."""
+        ...
+
+    async def update_gallery(self, name: str, change: Callable[[Gallery], Gallery]) -> Gallery:
+        """Store a gallery's settings as `change` returns them, and return them. Raises GalleryNotFound.
+
+        Of the changes that several servers make at once the last one stands.
+        """
         ...
 
     async def galleries(self, after: str, limit: int) -> list[Gallery]:
@@ -160,14 +168,14 @@ class Records(Protocol):
         """
         ...
 
-    def live_rows(self, gallery: Gallery) -> AsyncGenerator[IndexRows]:
+    def live_rows(self, gallery: Gallery) -> AsyncGenerator[IndexRows, None]:
         """Yield the rows of all active encounters in batches, beside other calls; nothing is changed.
 
         What changes before the last batch may be seen or not. Close the iterator where it is left early.
         """
         ...
 
-    def inspect(self, gallery: Gallery, hold: Hold, *, repair: bool) -> AsyncGenerator[Inspected]:
+    def inspect(self, gallery: Gallery, hold: Hold, *, repair: bool) -> AsyncGenerator[Inspected, None]:
         """Read all records beside other calls; yield what is sound and what is wrong, and repair what can be.
 
         What is damaged is set aside, what a start would remove is removed. A subject of which something
@@ -194,10 +202,16 @@ class Records(Protocol):
 class Index(Protocol):
     """A projection of one or more galleries that can be searched. `gallery` is a gallery's id."""
 
-    exact: bool
+    approximates: bool  # whether it can search approximately; otherwise every search is exact
 
-    async def open(self, gallery: str, version: str, dimension: int) -> set[str]:
+    async def open(
+        self, gallery: str, version: str, dimension: int, settings: IndexSettings = EXACT_INDEX
+    ) -> set[str]:
         """Make the index of a gallery ready and return the keys of the rows that it holds already."""
+        ...
+
+    async def check(self) -> None:
+        """Raise StoreUnavailable where searches cannot be answered now."""
         ...
 
     async def add(self, gallery: str, rows: IndexRows) -> None:
@@ -208,10 +222,12 @@ class Index(Protocol):
         """Remove the rows of these encounters; unknown ids are ignored."""
         ...
 
-    async def search(self, gallery: str, probes: Floats, limit: int) -> list[list[Hit]]:
-        """Return for each probe of (N, dimension) the `limit` best rows, best first.
+    async def search(
+        self, gallery: str, probes: Floats, limit: int, settings: IndexSettings = EXACT_INDEX
+    ) -> list[list[Hit]]:
+        """Return for each probe of (N, dimension) the `limit` best rows, best first, with exact scores.
 
-        Fewer hits than `limit` mean that the index holds no more rows.
+        Fewer hits than `limit` mean that the index holds, or an approximate search finds, no more rows.
         """
         ...
 
@@ -224,7 +240,9 @@ class Index(Protocol):
         """
         ...
 
-    async def begin(self, gallery: str, version: str, dimension: int) -> str:
+    async def begin(
+        self, gallery: str, version: str, dimension: int, settings: IndexSettings = EXACT_INDEX
+    ) -> str:
         """Begin an empty index beside that of a gallery; return the name that the methods know it by."""
         ...
 

@@ -36,6 +36,7 @@ class _State:
     `shown` has the subject of each encounter that is in the index, `subjects` the number of these by subject.
     """
 
+    gallery: Gallery
     writer: IndexWriter
     filling: asyncio.Task[None] | None = None
     revision: int = 0
@@ -57,9 +58,17 @@ class Projection:
         self._dropped: set[str] = set()
 
     @property
-    def exact(self) -> bool:
-        """Whether a search misses nothing."""
-        return self._index.exact
+    def approximates(self) -> bool:
+        """Whether galleries may be searched approximately here."""
+        return self._index.approximates
+
+    def is_exact(self, gallery: Gallery) -> bool:
+        """Say whether a search of a gallery misses nothing."""
+        return gallery.index.exact or not self._index.approximates
+
+    def sizes(self) -> list[tuple[Gallery, int]]:
+        """Return the galleries that are filled, or being filled, and their subjects so far, in any thread."""
+        return [(state.gallery, len(state.subjects)) for state in [*self._states.values()]]
 
     def fill(self, gallery: Gallery) -> asyncio.Future[None]:
         """Begin to fill the gallery's index, if that was not done yet; the future ends with it.
@@ -68,7 +77,9 @@ class Projection:
         """
         if self.is_dropped(gallery):
             raise _deleted(gallery)
-        state = self._states.setdefault(gallery.gallery_id, _State(IndexWriter(self._index, gallery)))
+        state = self._states.setdefault(
+            gallery.gallery_id, _State(gallery, IndexWriter(self._index, gallery))
+        )
         if state.filling is None or (state.filling.done() and _failed(state.filling)):
             state.filling = asyncio.create_task(self._fill(gallery, state))
         return asyncio.shield(state.filling)
@@ -155,7 +166,7 @@ class Projection:
         _forget(state, [one for one in gone if one not in rows.encounter_ids])
         _note(state, dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
 
-    async def rebuild(self, gallery: Gallery) -> AsyncGenerator[IndexRows]:
+    async def rebuild(self, gallery: Gallery) -> AsyncGenerator[IndexRows, None]:
         """Fill a new index from the records and let it take the old one's place; yield what was filled in.
 
         Until then searches ask the old one and mutations change both; a failure leaves the old one in
@@ -177,7 +188,7 @@ class Projection:
         state, limit = self._state(gallery), top * _OVERFETCH
         while True:
             swaps = state.swaps
-            found = await self._index.search(gallery.gallery_id, probes, limit)
+            found = await self._index.search(gallery.gallery_id, probes, limit, gallery.index)
             if state.swaps != swaps:
                 continue  # a replacement went by: these rows may show its subject twice, or not at all
             seen = [[hit for hit in hits if hit.encounter_id not in state.hidden] for hits in found]
@@ -195,7 +206,7 @@ class Projection:
         """
         state, limit = self._state(gallery), _OVERFETCH**3
         while True:
-            found = await self._index.search(gallery.gallery_id, probes, limit)
+            found = await self._index.search(gallery.gallery_id, probes, limit, gallery.index)
             if all(len(hits) < limit or hits[-1].score < threshold for hits in found):
                 return [
                     [hit for hit in hits if hit.score >= threshold and hit.encounter_id not in state.hidden]
@@ -222,7 +233,9 @@ class Projection:
             raise _deleted(gallery) from None
 
     async def _fill(self, gallery: Gallery, state: _State) -> None:
-        present = await self._index.open(gallery.gallery_id, gallery.template_version, gallery.dimension)
+        present = await self._index.open(
+            gallery.gallery_id, gallery.template_version, gallery.dimension, gallery.index
+        )
         async for rows, revision in self._records.rows(gallery):
             if self.is_dropped(gallery):
                 raise _deleted(gallery)

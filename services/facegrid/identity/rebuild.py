@@ -30,7 +30,7 @@ class RebuildIndex:
         """Take the galleries and the projection."""
         self._galleries, self._projection = galleries, projection
 
-    async def __call__(self, gallery_name: str) -> AsyncGenerator[Rebuilt]:
+    async def __call__(self, gallery_name: str) -> AsyncGenerator[Rebuilt, None]:
         """Say how far the new index is; when this ends, it is in service.
 
         Raises GalleryNotFound, MaintenanceRunning and StoreUnavailable; then the old one stays.

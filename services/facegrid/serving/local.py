@@ -13,6 +13,7 @@ import structlog
 
 from facegrid.domain.errors import ConfigurationError
 from facegrid.gateway.server import GatewayServer
+from facegrid.metrics import serving
 from facegrid.serving.stores import open_store
 from facegrid.serving.upkeep import upkeep
 from facegrid.serving.wiring import Vision, build_application, build_engine
@@ -24,7 +25,7 @@ _LAST_PORT = 65535
 
 async def serve_forever(settings: Settings, listen: str, *, insecure: bool) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises ConfigurationError."""
-    check_address(listen, insecure=insecure)
+    check_addresses(listen, settings.metrics, insecure=insecure)
     stopping, log = asyncio.Event(), structlog.get_logger()
     loading = asyncio.current_task()
     _on_signals(loading.cancel if loading else stopping.set)
@@ -36,6 +37,12 @@ async def serve_forever(settings: Settings, listen: str, *, insecure: bool) -> N
             log.info("draining", seconds=settings.drain_s)
     except asyncio.CancelledError:
         log.info("stopped while loading")
+
+
+def check_addresses(listen: str, metrics: str, *, insecure: bool) -> None:
+    """Check the address of the service, and that of its metrics, if there is one, as `check_address` does."""
+    for address in filter(None, (listen, metrics)):
+        check_address(address, insecure=insecure)
 
 
 def check_address(listen: str, *, insecure: bool) -> None:
@@ -61,7 +68,8 @@ class LocalRuntime:
         self._folder = tempfile.TemporaryDirectory(prefix="facegrid-")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="facegrid", daemon=True)
-        self._context = _running(settings, f"unix:{self._folder.name}/socket")
+        alone = settings.model_copy(update={"metrics": ""})  # which a server beside it may serve
+        self._context = _running(alone, f"unix:{self._folder.name}/socket")
 
     def start(self) -> str:
         """Start and return the address once all is loaded. Raises ConfigurationError."""
@@ -104,7 +112,9 @@ async def running(settings: Settings, listen: str, vision: Vision) -> AsyncItera
         application = stack.enter_context(closing(build_application(settings, store, vision)))
         await application.recover()
         address = await _listen(application.server, listen)
-        await stack.enter_async_context(upkeep(application.compact))
+        if settings.metrics:
+            stack.enter_context(serving(application.metrics, settings.metrics))
+        await stack.enter_async_context(upkeep(application.compact, application.watch_searches))
         stack.push_async_callback(application.server.stop, settings.drain_s)
         store.announce(address)
         await application.load()

@@ -16,7 +16,7 @@ import yaml
 from pydantic import SecretStr, ValidationError
 
 from facegrid.domain.errors import ConfigurationError
-from facegrid.serving.local import check_address
+from facegrid.serving.local import check_addresses
 from facegrid.serving.ray_environment import LOOPBACK_ONLY, RAY_ENVIRONMENT
 from facegrid.serving.wiring import build_engine, check_pack
 from facegrid.settings import Settings
@@ -41,7 +41,7 @@ async def serve_forever_on_ray(settings: Settings, listen: str, config: Path, *,
 
     Raises ConfigurationError.
     """
-    check_address(listen, insecure=insecure)
+    check_addresses(listen, settings.metrics, insecure=insecure)
     if listen.endswith(":0"):
         raise ConfigurationError("a gateway that starts again must find its port; listen on a number but 0")
     check_pack(build_engine(settings, workers=1), settings.pack)

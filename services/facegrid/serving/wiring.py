@@ -1,6 +1,8 @@
 """Every part, made once and given what it needs."""
 
 import asyncio
+import os
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,8 +14,10 @@ from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFou
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
+from facegrid.gateway.maintenance_servicer import MaintenanceServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
+from facegrid.identity.audit import AuditGallery
 from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
 from facegrid.identity.enroll import Enroll
@@ -21,12 +25,18 @@ from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identify
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
+from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
 from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.tune import TuneGallery
 from facegrid.identity.verify import Verify
+from facegrid.identity.watching import WatchSearches
+from facegrid.metrics import Metrics
 from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
 from facegrid.settings import Settings
+from facegrid.storage.indexes.milvus import MilvusIndex
+from facegrid.storage.indexes.milvus_connection import MilvusOptions
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.records.records import StoredRecords
 from facegrid.vision.decode import PhotographLimits
@@ -35,6 +45,7 @@ from facegrid.vision.engine import BATCHES, VisionEngine
 from facegrid.vision.packs import PackFolder
 
 _WATCH_S = 2
+_LOWEST_PRIORITY = 19  # on Linux, of this thread alone
 # The layers of small models give more threads than these little to share.
 _MOST_RUN_THREADS = 4
 
@@ -57,6 +68,9 @@ class Application:
     records: StoredRecords
     index: Index
     compact: Compact
+    watch_searches: WatchSearches
+    metrics: Metrics
+    threads: Executor
     default_pack: str
 
     async def recover(self) -> None:
@@ -72,19 +86,20 @@ class Application:
             raise ConfigurationError(error.message) from None
 
     async def watch(self) -> None:
-        """Say for ever which services have their store: detection and comparison need none."""
+        """Say for ever which services have their store and index: detection and comparison need none."""
         had_store = True
         while True:
             await asyncio.sleep(_WATCH_S)
             has_store = await self._has_store()
             if has_store is not had_store:
-                structlog.get_logger().warning("the object store", answers=has_store)
+                structlog.get_logger().warning("object store and index", answer=has_store)
                 await self.server.set_serving(serving=has_store, services=NEED_A_STORE)
             had_store = has_store
 
     async def _has_store(self) -> bool:
         try:
             await self.records.check()
+            await self.index.check()
         except (FacegridError, ConfigurationError):
             return False
         return True
@@ -105,6 +120,7 @@ class Application:
 
     def close(self) -> None:
         """Stop the threads of the adapters."""
+        self.threads.shutdown()
         self.records.close()
         self.index.close()
 
@@ -140,6 +156,10 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
     extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
     projection, locks = Projection(records, index), SubjectLocks()
     galleries = Galleries(records, projection, extract)
+    threads = ThreadPoolExecutor(1, "audit", os.nice, (_LOWEST_PRIORITY,))
+    trials = Trials(records, projection, threads)
+    watch_searches, metrics = WatchSearches(projection, trials, settings.audit_share), Metrics()
+    metrics.watch(watch_searches.galleries)
     servicers = Servicers(
         FaceServicer(
             extract, Compare(extract), Analyze(galleries, extract, vision, _allowed(settings.attributes))
@@ -148,12 +168,27 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         IdentityServicer(
             Enroll(galleries, extract, records, projection, locks),
             Verify(galleries, extract, records, projection),
-            Identify(galleries, extract, projection),
+            Identify(galleries, extract, projection, watch_searches),
+            metrics,
+        ),
+        MaintenanceServicer(
+            AuditGallery(galleries, projection, trials), TuneGallery(galleries, projection, trials)
         ),
     )
-    server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls)
+    server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls, metrics)
     compact = Compact(galleries, records, projection, locks, settings.compact_after)
-    return Application(server, galleries, vision, records, index, compact, settings.pack)
+    return Application(
+        server,
+        galleries,
+        vision,
+        records,
+        index,
+        compact,
+        watch_searches,
+        metrics,
+        threads,
+        settings.pack,
+    )
 
 
 def _allowed(names: str) -> list[Attribute]:
@@ -171,6 +206,14 @@ def _allowed(names: str) -> list[Attribute]:
 def _index(settings: Settings) -> Index:
     if not settings.milvus:
         return ResidentIndex(workers=usable_cores())
-    from facegrid.storage.indexes.milvus import MilvusIndex  # noqa: PLC0415  # pymilvus takes seconds to import
-
-    return MilvusIndex(settings.milvus, settings.milvus_token.get_secret_value())
+    options = MilvusOptions(
+        settings.milvus_token.get_secret_value(),
+        settings.milvus_database,
+        settings.milvus_ca,
+        settings.milvus_server_name,
+        settings.milvus_replicas,
+        settings.milvus_shards,
+        settings.milvus_consistency,
+        settings.milvus_timeout_s,
+    )
+    return MilvusIndex(settings.milvus, options)

@@ -26,7 +26,7 @@ from facegrid.v1 import types_pb2 as facegrid_dot_v1_dot_types__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!facegrid/v1/gallery_service.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x17\x66\x61\x63\x65grid/v1/types.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xe3\x02\n\x14\x43reateGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x1d\n\x10verify_threshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1f\n\x12identify_threshold\x18\x05 \x01(\x02H\x01\x88\x01\x01\x12\x1d\n\x10keep_photographs\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12/\n\rquality_rules\x18\x07 \x03(\x0b\x32\x18.facegrid.v1.QualityRule\x12*\n\nattributes\x18\x08 \x03(\x0e\x32\x16.facegrid.v1.AttributeB\x13\n\x11_verify_thresholdB\x15\n\x13_identify_thresholdB\x13\n\x11_keep_photographs\">\n\x15\x43reateGalleryResponse\x12%\n\x07gallery\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Gallery\"U\n\x11GetGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12GetGalleryResponse\x12%\n\x07gallery\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Gallery\"k\n\x14ListGalleriesRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x15ListGalleriesResponse\x12\'\n\tgalleries\x18\x01 \x03(\x0b\x32\x14.facegrid.v1.Gallery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x14\x44\x65leteGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x17\n\x15\x44\x65leteGalleryResponse\"r\n\x11GetSubjectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12GetSubjectResponse\x12%\n\x07subject\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Subject\"\x81\x01\n\x13ListSubjectsRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"W\n\x14ListSubjectsResponse\x12&\n\x08subjects\x18\x01 \x03(\x0b\x32\x14.facegrid.v1.Subject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x14\x44\x65leteSubjectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\")\n\x15\x44\x65leteSubjectResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\"\x93\x01\n\x16\x44\x65leteEncounterRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x65ncounter_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\"+\n\x17\x44\x65leteEncounterResponse\x12\x10\n\x08revision\x18\x01 \x01(\t2\xc1\x05\n\x0eGalleryService\x12V\n\rCreateGallery\x12!.facegrid.v1.CreateGalleryRequest\x1a\".facegrid.v1.CreateGalleryResponse\x12M\n\nGetGallery\x12\x1e.facegrid.v1.GetGalleryRequest\x1a\x1f.facegrid.v1.GetGalleryResponse\x12V\n\rListGalleries\x12!.facegrid.v1.ListGalleriesRequest\x1a\".facegrid.v1.ListGalleriesResponse\x12V\n\rDeleteGallery\x12!.facegrid.v1.DeleteGalleryRequest\x1a\".facegrid.v1.DeleteGalleryResponse\x12M\n\nGetSubject\x12\x1e.facegrid.v1.GetSubjectRequest\x1a\x1f.facegrid.v1.GetSubjectResponse\x12S\n\x0cListSubjects\x12 .facegrid.v1.ListSubjectsRequest\x1a!.facegrid.v1.ListSubjectsResponse\x12V\n\rDeleteSubject\x12!.facegrid.v1.DeleteSubjectRequest\x1a\".facegrid.v1.DeleteSubjectResponse\x12\\\n\x0f\x44\x65leteEncounter\x12#.facegrid.v1.DeleteEncounterRequest\x1a$.facegrid.v1.DeleteEncounterResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!facegrid/v1/gallery_service.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x17\x66\x61\x63\x65grid/v1/types.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x8e\x03\n\x14\x43reateGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x1d\n\x10verify_threshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1f\n\x12identify_threshold\x18\x05 \x01(\x02H\x01\x88\x01\x01\x12\x1d\n\x10keep_photographs\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12/\n\rquality_rules\x18\x07 \x03(\x0b\x32\x18.facegrid.v1.QualityRule\x12*\n\nattributes\x18\x08 \x03(\x0e\x32\x16.facegrid.v1.Attribute\x12)\n\x05index\x18\t \x01(\x0b\x32\x1a.facegrid.v1.IndexSettingsB\x13\n\x11_verify_thresholdB\x15\n\x13_identify_thresholdB\x13\n\x11_keep_photographs\">\n\x15\x43reateGalleryResponse\x12%\n\x07gallery\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Gallery\"U\n\x11GetGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12GetGalleryResponse\x12%\n\x07gallery\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Gallery\"k\n\x14ListGalleriesRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x15ListGalleriesResponse\x12\'\n\tgalleries\x18\x01 \x03(\x0b\x32\x14.facegrid.v1.Gallery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x14\x44\x65leteGalleryRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x17\n\x15\x44\x65leteGalleryResponse\"r\n\x11GetSubjectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12GetSubjectResponse\x12%\n\x07subject\x18\x01 \x01(\x0b\x32\x14.facegrid.v1.Subject\"\x81\x01\n\x13ListSubjectsRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"W\n\x14ListSubjectsResponse\x12&\n\x08subjects\x18\x01 \x03(\x0b\x32\x14.facegrid.v1.Subject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x14\x44\x65leteSubjectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\")\n\x15\x44\x65leteSubjectResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\"\x93\x01\n\x16\x44\x65leteEncounterRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x65ncounter_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\"+\n\x17\x44\x65leteEncounterResponse\x12\x10\n\x08revision\x18\x01 \x01(\t2\xc1\x05\n\x0eGalleryService\x12V\n\rCreateGallery\x12!.facegrid.v1.CreateGalleryRequest\x1a\".facegrid.v1.CreateGalleryResponse\x12M\n\nGetGallery\x12\x1e.facegrid.v1.GetGalleryRequest\x1a\x1f.facegrid.v1.GetGalleryResponse\x12V\n\rListGalleries\x12!.facegrid.v1.ListGalleriesRequest\x1a\".facegrid.v1.ListGalleriesResponse\x12V\n\rDeleteGallery\x12!.facegrid.v1.DeleteGalleryRequest\x1a\".facegrid.v1.DeleteGalleryResponse\x12M\n\nGetSubject\x12\x1e.facegrid.v1.GetSubjectRequest\x1a\x1f.facegrid.v1.GetSubjectResponse\x12S\n\x0cListSubjects\x12 .facegrid.v1.ListSubjectsRequest\x1a!.facegrid.v1.ListSubjectsResponse\x12V\n\rDeleteSubject\x12!.facegrid.v1.DeleteSubjectRequest\x1a\".facegrid.v1.DeleteSubjectResponse\x12\\\n\x0f\x44\x65leteEncounter\x12#.facegrid.v1.DeleteEncounterRequest\x1a$.facegrid.v1.DeleteEncounterResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,37 +56,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEENCOUNTERREQUEST'].fields_by_name['encounter_id']._loaded_options = None
   _globals['_DELETEENCOUNTERREQUEST'].fields_by_name['encounter_id']._serialized_options = b'\342A\001\002'
   _globals['_CREATEGALLERYREQUEST']._serialized_start=109
-  _globals['_CREATEGALLERYREQUEST']._serialized_end=464
-  _globals['_CREATEGALLERYRESPONSE']._serialized_start=466
-  _globals['_CREATEGALLERYRESPONSE']._serialized_end=528
-  _globals['_GETGALLERYREQUEST']._serialized_start=530
-  _globals['_GETGALLERYREQUEST']._serialized_end=615
-  _globals['_GETGALLERYRESPONSE']._serialized_start=617
-  _globals['_GETGALLERYRESPONSE']._serialized_end=676
-  _globals['_LISTGALLERIESREQUEST']._serialized_start=678
-  _globals['_LISTGALLERIESREQUEST']._serialized_end=785
-  _globals['_LISTGALLERIESRESPONSE']._serialized_start=787
-  _globals['_LISTGALLERIESRESPONSE']._serialized_end=876
-  _globals['_DELETEGALLERYREQUEST']._serialized_start=878
-  _globals['_DELETEGALLERYREQUEST']._serialized_end=966
-  _globals['_DELETEGALLERYRESPONSE']._serialized_start=968
-  _globals['_DELETEGALLERYRESPONSE']._serialized_end=991
-  _globals['_GETSUBJECTREQUEST']._serialized_start=993
-  _globals['_GETSUBJECTREQUEST']._serialized_end=1107
-  _globals['_GETSUBJECTRESPONSE']._serialized_start=1109
-  _globals['_GETSUBJECTRESPONSE']._serialized_end=1168
-  _globals['_LISTSUBJECTSREQUEST']._serialized_start=1171
-  _globals['_LISTSUBJECTSREQUEST']._serialized_end=1300
-  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=1302
-  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=1389
-  _globals['_DELETESUBJECTREQUEST']._serialized_start=1391
-  _globals['_DELETESUBJECTREQUEST']._serialized_end=1508
-  _globals['_DELETESUBJECTRESPONSE']._serialized_start=1510
-  _globals['_DELETESUBJECTRESPONSE']._serialized_end=1551
-  _globals['_DELETEENCOUNTERREQUEST']._serialized_start=1554
-  _globals['_DELETEENCOUNTERREQUEST']._serialized_end=1701
-  _globals['_DELETEENCOUNTERRESPONSE']._serialized_start=1703
-  _globals['_DELETEENCOUNTERRESPONSE']._serialized_end=1746
-  _globals['_GALLERYSERVICE']._serialized_start=1749
-  _globals['_GALLERYSERVICE']._serialized_end=2454
+  _globals['_CREATEGALLERYREQUEST']._serialized_end=507
+  _globals['_CREATEGALLERYRESPONSE']._serialized_start=509
+  _globals['_CREATEGALLERYRESPONSE']._serialized_end=571
+  _globals['_GETGALLERYREQUEST']._serialized_start=573
+  _globals['_GETGALLERYREQUEST']._serialized_end=658
+  _globals['_GETGALLERYRESPONSE']._serialized_start=660
+  _globals['_GETGALLERYRESPONSE']._serialized_end=719
+  _globals['_LISTGALLERIESREQUEST']._serialized_start=721
+  _globals['_LISTGALLERIESREQUEST']._serialized_end=828
+  _globals['_LISTGALLERIESRESPONSE']._serialized_start=830
+  _globals['_LISTGALLERIESRESPONSE']._serialized_end=919
+  _globals['_DELETEGALLERYREQUEST']._serialized_start=921
+  _globals['_DELETEGALLERYREQUEST']._serialized_end=1009
+  _globals['_DELETEGALLERYRESPONSE']._serialized_start=1011
+  _globals['_DELETEGALLERYRESPONSE']._serialized_end=1034
+  _globals['_GETSUBJECTREQUEST']._serialized_start=1036
+  _globals['_GETSUBJECTREQUEST']._serialized_end=1150
+  _globals['_GETSUBJECTRESPONSE']._serialized_start=1152
+  _globals['_GETSUBJECTRESPONSE']._serialized_end=1211
+  _globals['_LISTSUBJECTSREQUEST']._serialized_start=1214
+  _globals['_LISTSUBJECTSREQUEST']._serialized_end=1343
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=1345
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=1432
+  _globals['_DELETESUBJECTREQUEST']._serialized_start=1434
+  _globals['_DELETESUBJECTREQUEST']._serialized_end=1551
+  _globals['_DELETESUBJECTRESPONSE']._serialized_start=1553
+  _globals['_DELETESUBJECTRESPONSE']._serialized_end=1594
+  _globals['_DELETEENCOUNTERREQUEST']._serialized_start=1597
+  _globals['_DELETEENCOUNTERREQUEST']._serialized_end=1744
+  _globals['_DELETEENCOUNTERRESPONSE']._serialized_start=1746
+  _globals['_DELETEENCOUNTERRESPONSE']._serialized_end=1789
+  _globals['_GALLERYSERVICE']._serialized_start=1792
+  _globals['_GALLERYSERVICE']._serialized_end=2497
 # @@protoc_insertion_point(module_scope)

@@ -33,6 +33,7 @@ class CreateGalleryRequest(_message.Message):
     KEEP_PHOTOGRAPHS_FIELD_NUMBER: _builtins.int
     QUALITY_RULES_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name follows the rule at Gallery.name."""
     pack: _builtins.str
@@ -55,6 +56,10 @@ class CreateGalleryRequest(_message.Message):
     def attributes(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.Attribute.ValueType]:
         """attributes are described at Gallery.attributes."""
 
+    @_builtins.property
+    def index(self) -> _types_pb2.IndexSettings:
+        """index says how the gallery is searched; exactly where absent."""
+
     def __init__(
         self,
         *,
@@ -66,10 +71,11 @@ class CreateGalleryRequest(_message.Message):
         keep_photographs: _builtins.bool | None = ...,
         quality_rules: _abc.Iterable[_types_pb2.QualityRule] | None = ...,
         attributes: _abc.Iterable[_types_pb2.Attribute.ValueType] | None = ...,
+        index: _types_pb2.IndexSettings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_identify_threshold", b"_identify_threshold", "_keep_photographs", b"_keep_photographs", "_verify_threshold", b"_verify_threshold", "context", b"context", "identify_threshold", b"identify_threshold", "keep_photographs", b"keep_photographs", "verify_threshold", b"verify_threshold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_identify_threshold", b"_identify_threshold", "_keep_photographs", b"_keep_photographs", "_verify_threshold", b"_verify_threshold", "context", b"context", "identify_threshold", b"identify_threshold", "index", b"index", "keep_photographs", b"keep_photographs", "verify_threshold", b"verify_threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_identify_threshold", b"_identify_threshold", "_keep_photographs", b"_keep_photographs", "_verify_threshold", b"_verify_threshold", "attributes", b"attributes", "context", b"context", "identify_threshold", b"identify_threshold", "keep_photographs", b"keep_photographs", "name", b"name", "pack", b"pack", "quality_rules", b"quality_rules", "verify_threshold", b"verify_threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_identify_threshold", b"_identify_threshold", "_keep_photographs", b"_keep_photographs", "_verify_threshold", b"_verify_threshold", "attributes", b"attributes", "context", b"context", "identify_threshold", b"identify_threshold", "index", b"index", "keep_photographs", b"keep_photographs", "name", b"name", "pack", b"pack", "quality_rules", b"quality_rules", "verify_threshold", b"verify_threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__identify_threshold: _TypeAlias = _typing.Literal["identify_threshold"]  # noqa: Y015
     _WhichOneofArgType__identify_threshold: _TypeAlias = _typing.Literal["_identify_threshold", b"_identify_threshold"]  # noqa: Y015

@@ -135,7 +135,7 @@ class _SearchMethod:
 class _SearchMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchMethod.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SEARCH_METHOD_UNSPECIFIED: _SearchMethod.ValueType  # 0
-    """Never sent."""
+    """Never answered."""
     SEARCH_METHOD_EXACT: _SearchMethod.ValueType  # 1
     """Every active sample was compared."""
     SEARCH_METHOD_APPROXIMATE: _SearchMethod.ValueType  # 2
@@ -145,7 +145,7 @@ class SearchMethod(_SearchMethod, metaclass=_SearchMethodEnumTypeWrapper):
     """SearchMethod says whether a search may have missed somebody."""
 
 SEARCH_METHOD_UNSPECIFIED: SearchMethod.ValueType  # 0
-"""Never sent."""
+"""Never answered."""
 SEARCH_METHOD_EXACT: SearchMethod.ValueType  # 1
 """Every active sample was compared."""
 SEARCH_METHOD_APPROXIMATE: SearchMethod.ValueType  # 2
@@ -569,6 +569,34 @@ class Threshold(_message.Message):
 Global___Threshold: _TypeAlias = Threshold  # noqa: Y015
 
 @_typing.final
+class IndexSettings(_message.Message):
+    """IndexSettings says how a gallery is searched. The method stays for the gallery's life, whatever its size."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    NPROBE_FIELD_NUMBER: _builtins.int
+    method: Global___SearchMethod.ValueType
+    """method is EXACT where unspecified. APPROXIMATE needs a server whose index is a Milvus server."""
+    nprobe: _builtins.int
+    """nprobe is how many of an approximate index's lists a search reads, 1 to 65536: more miss less and take
+    longer. 64 where 0; always 0 where the method is EXACT.
+    """
+    def __init__(
+        self,
+        *,
+        method: Global___SearchMethod.ValueType = ...,
+        nprobe: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["method", b"method", "nprobe", b"nprobe"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IndexSettings: _TypeAlias = IndexSettings  # noqa: Y015
+
+@_typing.final
 class Timings(_message.Message):
     """Timings says where the server's time went, in milliseconds."""
 
@@ -659,6 +687,7 @@ class Gallery(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     QUALITY_RULES_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is 1 to 128 of A-Z a-z 0-9 . _ - and begins with a letter or digit."""
     pack: _builtins.str
@@ -693,6 +722,10 @@ class Gallery(_message.Message):
         empty.
         """
 
+    @_builtins.property
+    def index(self) -> Global___IndexSettings:
+        """index says how it is searched."""
+
     def __init__(
         self,
         *,
@@ -707,10 +740,11 @@ class Gallery(_message.Message):
         revision: _builtins.str = ...,
         quality_rules: _abc.Iterable[Global___QualityRule] | None = ...,
         attributes: _abc.Iterable[Global___Attribute.ValueType] | None = ...,
+        index: Global___IndexSettings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "identify_threshold", b"identify_threshold", "verify_threshold", b"verify_threshold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "identify_threshold", b"identify_threshold", "index", b"index", "verify_threshold", b"verify_threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "create_time", b"create_time", "identify_threshold", b"identify_threshold", "keep_photographs", b"keep_photographs", "name", b"name", "pack", b"pack", "quality_rules", b"quality_rules", "revision", b"revision", "subject_count", b"subject_count", "template_version", b"template_version", "verify_threshold", b"verify_threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "create_time", b"create_time", "identify_threshold", b"identify_threshold", "index", b"index", "keep_photographs", b"keep_photographs", "name", b"name", "pack", b"pack", "quality_rules", b"quality_rules", "revision", b"revision", "subject_count", b"subject_count", "template_version", b"template_version", "verify_threshold", b"verify_threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

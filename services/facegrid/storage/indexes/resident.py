@@ -16,6 +16,7 @@ import numpy as np
 from facegrid.domain.errors import IndexLoading
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import IndexEntry, IndexRows, checksum
+from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.domain.matching import Hit
 from facegrid.domain.templates import round_score
 from facegrid.storage.indexes.blocks import Places
@@ -28,7 +29,7 @@ _ROWS_A_STEP = 1024  # a search waits for some milliseconds at most
 class ResidentIndex:
     """An Index of rows in memory, one set a gallery: float32 vectors and their 8-bit codes."""
 
-    exact = True
+    approximates = False
 
     def __init__(self, workers: int) -> None:
         """Take the number of threads that scan, and of galleries that are searched at a time."""
@@ -45,7 +46,16 @@ class ResidentIndex:
         self._scanners.shutdown()
         self._galleries.clear()
 
-    async def open(self, gallery: str, version: str, dimension: int) -> set[str]:
+    async def check(self) -> None:
+        """Do nothing: memory answers as long as we do."""
+
+    async def open(
+        self,
+        gallery: str,
+        version: str,
+        dimension: int,
+        settings: IndexSettings = EXACT_INDEX,  # noqa: ARG002  # it is always exact
+    ) -> set[str]:
         """Make the gallery's rows ready, empty where they were of another version; return their keys."""
         rows = self._galleries.get(gallery)
         if rows is None or rows.version != version:
@@ -70,7 +80,13 @@ class ResidentIndex:
         async with held.turn:
             await _run(self._writer, held.remove, encounter_ids)
 
-    async def search(self, gallery: str, probes: Floats, limit: int) -> list[list[Hit]]:
+    async def search(
+        self,
+        gallery: str,
+        probes: Floats,
+        limit: int,
+        settings: IndexSettings = EXACT_INDEX,  # noqa: ARG002  # it is always exact
+    ) -> list[list[Hit]]:
         """Return the best rows for each probe. Raises IndexLoading where the gallery is not open.
 
         Searches wait for each other; the first of those that wait does the work of all in one scan.
@@ -112,7 +128,13 @@ class ResidentIndex:
             yield await _run(self._writer, rows.entries, end - _ROWS_A_STEP, end)
             end -= _ROWS_A_STEP
 
-    async def begin(self, gallery: str, version: str, dimension: int) -> str:
+    async def begin(
+        self,
+        gallery: str,
+        version: str,
+        dimension: int,
+        settings: IndexSettings = EXACT_INDEX,  # noqa: ARG002  # it is always exact
+    ) -> str:
         """Begin empty rows beside a gallery's own, which memory must have room for."""
         beside = f"{gallery}-{token_hex(4)}"
         self._galleries[beside] = self._empty(version, dimension)

@@ -10,6 +10,7 @@ import numpy as np
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.faces import Box, DetectedFace, Floats, QualityMeasure
 from facegrid.domain.galleries import Encounter, Gallery, Sample
+from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings, SearchMethod
 from facegrid.domain.labels import NO_LABELS, Labels, Status
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
 from facegrid.domain.quality import QualityRule
@@ -34,6 +35,7 @@ def gallery_form(gallery: Gallery) -> dict[str, Any]:
         "key": gallery.key.hex(),
         "quality_rules": [asdict(rule) for rule in gallery.quality_rules],
         "attributes": [attribute.value for attribute in gallery.attributes],
+        "index": {"method": gallery.index.method.value, "nprobe": gallery.index.nprobe},
     }
 
 
@@ -53,7 +55,12 @@ def parse_gallery(form: Form) -> Gallery:
         key=bytes.fromhex(form["key"]),
         quality_rules=tuple(QualityRule(**rule) for rule in form.get("quality_rules", [])),
         attributes=tuple(Attribute(name) for name in form.get("attributes", ())),
+        index=_parse_index(form["index"]) if "index" in form else EXACT_INDEX,
     )
+
+
+def _parse_index(form: Form) -> IndexSettings:
+    return IndexSettings(SearchMethod(form["method"]), form["nprobe"])
 
 
 def encounter_form(encounter: Encounter) -> dict[str, Any]:

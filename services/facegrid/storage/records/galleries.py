@@ -1,7 +1,7 @@
 """Galleries of record: a name leads to a random id, and everything else stands under the id."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ _DELETION = "DeleteGallery"
 
 
 class StoredGalleries:
-    """The galleries of an object store, whose settings never change; each method blocks.
+    """The galleries of an object store; each method blocks.
 
     Making one: claim, settings, name. Deleting one: claim, name, and then all the rest. So a gallery is there
     from the moment its name is, and until its name goes.
@@ -83,6 +83,22 @@ class StoredGalleries:
             self._known[name] = read(self._store, gallery_settings_key(gallery_id), parse_gallery)
             return self._known[name]
         raise _not_found(name)
+
+    def update(self, name: str, change: Callable[[Gallery], Gallery]) -> Gallery:
+        """Store a gallery's settings as `change` returns them; of two writers' changes the last one stands.
+
+        Raises GalleryNotFound.
+        """
+        with self._naming:
+            gallery_id = self._named(name)
+            if gallery_id is None:
+                raise _not_found(name)
+            key = gallery_settings_key(gallery_id)
+            form = read(self._store, key, dict)
+            gallery = change(parse_gallery(form))
+            self._store.put(key, to_json({**form, **gallery_form(gallery)}))
+            self._known[name] = gallery
+            return gallery
 
     def page(self, after: str, limit: int) -> list[Gallery]:
         """Return up to `limit` galleries after a name. Keys sort otherwise than names, so all are listed."""

@@ -43,7 +43,7 @@ class Inspection:
     hold: Hold
     repair: bool
 
-    async def parts(self) -> AsyncGenerator[Inspected]:
+    async def parts(self) -> AsyncGenerator[Inspected, None]:
         """Yield what is found, in parts."""
         yield self._part([], await self.run(lambda: list(self._set_aside())))
         loose, photographs = set[str](), Fingerprints()

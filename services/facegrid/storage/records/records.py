@@ -61,6 +61,10 @@ class StoredRecords:
             return known
         return await self._run(self._galleries.get, name)
 
+    async def update_gallery(self, name: str, change: Callable[[Gallery], Gallery]) -> Gallery:
+        """Store a gallery's settings as `change` returns them. Raises GalleryNotFound."""
+        return await self._run(self._galleries.update, name, change)
+
     async def galleries(self, after: str, limit: int) -> list[Gallery]:
         """Return a page of galleries in the order of their names."""
         return await self._run(self._galleries.page, after, limit)
@@ -168,7 +172,7 @@ class StoredRecords:
             yield await self._run(segment.index_rows, gallery.dimension)
         subjects.loaded = True
 
-    async def live_rows(self, gallery: Gallery) -> AsyncGenerator[IndexRows]:
+    async def live_rows(self, gallery: Gallery) -> AsyncGenerator[IndexRows, None]:
         """Yield the index rows of all active encounters beside other calls; compaction waits for the last."""
         subjects = await self._of(gallery)
         async with subjects.compacting:
@@ -210,7 +214,7 @@ class StoredRecords:
 
         await self._run(write_columns, await self._of(gallery), call, revision, batches)
 
-    async def inspect(self, gallery: Gallery, hold: Hold, *, repair: bool) -> AsyncGenerator[Inspected]:
+    async def inspect(self, gallery: Gallery, hold: Hold, *, repair: bool) -> AsyncGenerator[Inspected, None]:
         """Yield what is sound in the records and what is wrong; `hold` keeps writers away from a subject."""
         from facegrid.storage.records.inspection import Inspection, unreadable  # noqa: PLC0415  # as above
 

@@ -1,0 +1,44 @@
+"""The long jobs of a server: streams of how far they are, which end with what came of them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import grpc
+
+from facegrid.v1 import maintenance_service_pb2 as pb
+from facegrid.v1.maintenance_service_pb2_grpc import MaintenanceServiceStub
+
+_Answer = TypeVar("_Answer")
+Stream = Callable[[Callable[..., Iterator[_Answer]], Any], Iterator[_Answer]]
+
+
+class Maintenance:
+    """Calls that look after galleries. Closing an iterator that they return calls the job off."""
+
+    def __init__(self, channel: grpc.Channel, stream: Stream[Any]) -> None:
+        """Take a connection, and what makes a call of a stream on it."""
+        self._stub, self._stream = MaintenanceServiceStub(channel), stream
+
+    def audit_gallery(self, gallery: str, sample: int = 0) -> Iterator[pb.AuditGalleryResponse]:
+        """Compare a gallery's index with exact search."""
+        request = pb.AuditGalleryRequest(gallery=gallery, sample=sample)
+        yield from self._stream(self._stub.AuditGallery, request)
+
+    def tune_gallery(
+        self,
+        gallery: str,
+        max_added_miss_rate: float,
+        *,
+        max_ms: float = 0,
+        sample: int = 0,
+        apply: bool = False,
+    ) -> Iterator[pb.TuneGalleryResponse]:
+        """Find the smallest search effort of an approximate gallery that provably keeps a bound."""
+        request = pb.TuneGalleryRequest(
+            gallery=gallery,
+            max_added_miss_rate=max_added_miss_rate,
+            max_ms=max_ms,
+            sample=sample,
+            apply=apply,
+        )
+        yield from self._stream(self._stub.TuneGallery, request)
