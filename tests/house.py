@@ -14,6 +14,8 @@ from facegrid.domain.galleries import Encounter
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.identity.analyze import Analyze
 from facegrid.identity.audit import AuditGallery
+from facegrid.identity.check import CheckGallery
+from facegrid.identity.duplicates import FindDuplicates
 from facegrid.identity.enroll import Enroll, EnrollMode
 from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
@@ -21,6 +23,7 @@ from facegrid.identity.identify import Identification, Identify
 from facegrid.identity.ports import Index
 from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
+from facegrid.identity.rebuild import RebuildIndex
 from facegrid.identity.subjects import SubjectLocks, Subjects
 from facegrid.identity.tune import TuneGallery
 from facegrid.identity.verify import Verify
@@ -55,6 +58,9 @@ class House:
     analyze: Analyze
     audit: AuditGallery
     tune: TuneGallery
+    rebuild: RebuildIndex
+    check: CheckGallery
+    duplicates: FindDuplicates
     watch: WatchSearches
     threads: Executor
 
@@ -147,6 +153,9 @@ def build_house(folder: Path, vision: FakeVision, index: Index | None = None) ->
         Analyze(galleries, extract, vision, [Attribute.AGE, Attribute.GENDER_PRESENTATION]),
         AuditGallery(galleries, projection, trials),
         TuneGallery(galleries, projection, trials),
+        RebuildIndex(galleries, projection),
+        CheckGallery(galleries, records, projection, locks),
+        FindDuplicates(galleries, records, projection, threads, by_search=False),
         watch,
         threads,
     )

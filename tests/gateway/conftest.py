@@ -33,7 +33,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         FaceServicer(house.extract, Compare(house.extract), house.analyze),
         GalleryServicer(house.galleries, house.subjects),
         IdentityServicer(house.enroll, house.verify, house.identify, metrics),
-        MaintenanceServicer(house.audit, house.tune),
+        MaintenanceServicer(house.audit, house.tune, house.rebuild, house.check, house.duplicates),
     )
     server = GatewayServer(servicers, MESSAGE_LIMIT, CALL_LIMIT, metrics)
     port = await server.start("127.0.0.1:0")

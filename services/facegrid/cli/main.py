@@ -6,9 +6,11 @@ import typer
 
 from facegrid import __version__
 from facegrid.cli.analyze import analyze
+from facegrid.cli.duplicates import find_duplicates
 from facegrid.cli.enroll import enroll
 from facegrid.cli.galleries import gallery_app, subject_app
 from facegrid.cli.maintenance import audit_gallery, tune_gallery
+from facegrid.cli.mending import check_gallery, rebuild_index
 from facegrid.cli.models import models_app
 from facegrid.cli.recognise import detect, identify, verify
 from facegrid.cli.serve import serve
@@ -35,6 +37,9 @@ for command in (enroll, identify, verify, detect, analyze, serve):
     app.command()(command)
 gallery_app.command("audit")(audit_gallery)
 gallery_app.command("tune")(tune_gallery)
+gallery_app.command("rebuild")(rebuild_index)
+gallery_app.command("check")(check_gallery)
+gallery_app.command("duplicates")(find_duplicates)
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(subject_app, name="subject")
 app.add_typer(models_app, name="models")

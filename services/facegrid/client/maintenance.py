@@ -42,3 +42,19 @@ class Maintenance:
             apply=apply,
         )
         yield from self._stream(self._stub.TuneGallery, request)
+
+    def rebuild_index(self, gallery: str) -> Iterator[pb.RebuildIndexResponse]:
+        """Make a gallery's index anew from its records."""
+        yield from self._stream(self._stub.RebuildIndex, pb.RebuildIndexRequest(gallery=gallery))
+
+    def check_gallery(self, gallery: str, *, repair: bool = False) -> Iterator[pb.CheckGalleryResponse]:
+        """Compare a gallery's records and index with each other and with what they promise."""
+        request = pb.CheckGalleryRequest(gallery=gallery, repair=repair)
+        yield from self._stream(self._stub.CheckGallery, request)
+
+    def find_duplicates(
+        self, gallery: str, threshold: float | None = None, *, cursor: str = ""
+    ) -> Iterator[pb.FindDuplicatesResponse]:
+        """Find the pairs of subjects that may be one person; a cursor goes on where it stands."""
+        request = pb.FindDuplicatesRequest(gallery=gallery, threshold=threshold, cursor=cursor)
+        yield from self._stream(self._stub.FindDuplicates, request)

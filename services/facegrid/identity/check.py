@@ -23,6 +23,7 @@ class CheckStep:
 
     findings: tuple[Finding, ...]
     encounters: int
+    samples: int
     indexed: int
 
 
@@ -41,6 +42,12 @@ class Checked:
     indexed: int
     complete: bool
     seconds: float
+
+    @property
+    def sound(self) -> bool:
+        """Whether all was compared and nothing is wrong that was not repaired."""
+        wrong = (one for one, count in self.found.items() if count > self.repaired.get(one, 0))
+        return self.complete and all(one.harmless for one in wrong)
 
 
 class CheckGallery:
@@ -158,7 +165,7 @@ class _Work:
         return [Finding(problem, one, self._repair) for one, problem in found.items()]
 
     def _step(self, findings: Collection[Finding]) -> CheckStep:
-        return CheckStep(tuple(findings), self.encounters, self.indexed)
+        return CheckStep(tuple(findings), self.encounters, self.samples, self.indexed)
 
 
 def _names(rows: IndexRows) -> list[str]:

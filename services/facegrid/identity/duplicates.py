@@ -45,6 +45,7 @@ class DuplicatesFound:
     Every pair of what the gallery held at `revision` and holds now was found, where the search is `exact`.
     """
 
+    gallery: Gallery
     threshold: float
     templates: int
     revision: int
@@ -126,7 +127,7 @@ class FindDuplicates:
             not self._by_search or self._projection.is_exact(gallery),
             time.perf_counter() - start,
         )
-        yield DuplicatesFound(position.threshold, job.templates, position.revision, exact, seconds)
+        yield DuplicatesFound(gallery, position.threshold, job.templates, position.revision, exact, seconds)
 
     def _position(self, gallery: Gallery, threshold: float | None, cursor: str) -> _Position:
         if threshold is not None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from facegrid.domain.galleries import Gallery
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.projection import Projection
 
@@ -16,6 +17,7 @@ class Rebuilt:
     `revision` is the gallery's at that moment, which the index shows.
     """
 
+    gallery: Gallery
     encounters: int
     total: int
     templates: int
@@ -40,7 +42,7 @@ class RebuildIndex:
 
         def so_far(total: int) -> Rebuilt:
             revision, seconds = self._projection.revision(gallery), time.perf_counter() - start
-            return Rebuilt(encounters, total, templates, revision, seconds)
+            return Rebuilt(gallery, encounters, total, templates, revision, seconds)
 
         async with aclosing(self._projection.rebuild(gallery)) as copied:
             async for rows in copied:

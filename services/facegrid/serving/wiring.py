@@ -18,8 +18,10 @@ from facegrid.gateway.maintenance_servicer import MaintenanceServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
 from facegrid.identity.audit import AuditGallery
+from facegrid.identity.check import CheckGallery
 from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
+from facegrid.identity.duplicates import FindDuplicates
 from facegrid.identity.enroll import Enroll
 from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
@@ -27,6 +29,7 @@ from facegrid.identity.identify import Identify
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
 from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
+from facegrid.identity.rebuild import RebuildIndex
 from facegrid.identity.subjects import SubjectLocks, Subjects
 from facegrid.identity.tune import TuneGallery
 from facegrid.identity.verify import Verify
@@ -172,7 +175,11 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
             metrics,
         ),
         MaintenanceServicer(
-            AuditGallery(galleries, projection, trials), TuneGallery(galleries, projection, trials)
+            AuditGallery(galleries, projection, trials),
+            TuneGallery(galleries, projection, trials),
+            RebuildIndex(galleries, projection),
+            CheckGallery(galleries, records, projection, locks),
+            FindDuplicates(galleries, records, projection, threads, by_search=bool(settings.milvus)),
         ),
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls, metrics)
