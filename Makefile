@@ -56,8 +56,8 @@ else
 endif
 
 KILLS ?= 100
-chaos: install-dev  ## Kill the server KILLS times at random moments under load; nothing may be lost
-	FACEGRID_CHAOS_KILLS=$(KILLS) $(RUN) pytest -q tests/serving/test_chaos.py
+chaos: install-dev  ## Kill the server, and what it stands in, KILLS times at random moments under load; nothing may be lost
+	FACEGRID_CHAOS_KILLS=$(KILLS) $(RUN) pytest -q tests/serving/test_chaos*.py
 
 tools: $(S3_SERVERS)  ## Build the S3 servers for `make test`, MinIO and versitygw (needs Go; minutes, once)
 

@@ -22,7 +22,7 @@ from facegrid.identity.duplicates import DuplicatesStep, FindDuplicates
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.projection import Projection
 from facegrid.identity.rebuild import RebuildIndex
-from facegrid.identity.subjects import SubjectLocks
+from facegrid.identity.writes import Writes
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.objects.files import LocalObjectStore
 from facegrid.storage.records.bulk import Columns
@@ -38,8 +38,8 @@ _ROUNDS = 3
 async def measure(folder: Path, count: int) -> None:
     """Fill a gallery and print what each job takes."""
     records, index = StoredRecords(LocalObjectStore(folder), 4), ResidentIndex(2)
-    projection, locks, gallery = Projection(records, index), SubjectLocks(), make_gallery(DIMENSION)
-    galleries = Galleries(records, projection, None)  # type: ignore[arg-type]  # no pack is asked for
+    projection, writes, gallery = Projection(records, index), Writes(4), make_gallery(DIMENSION)
+    galleries = Galleries(records, projection, None, writes)  # type: ignore[arg-type]  # no pack is asked for
     await records.create_gallery(gallery, Call("CreateGallery", "bench"))
     source = TemplateSource(DIMENSION, 1)
     vectors = np.concatenate([source.chunk(number) for number in range(-(-count // CHUNK))])[:count]
@@ -54,7 +54,8 @@ async def measure(folder: Path, count: int) -> None:
         rates.append(rebuilt.templates / rebuilt.seconds)
     report("rebuild, templates/s (median)", statistics.median(rates))
     *_, checked = [
-        step async for step in CheckGallery(galleries, records, projection, locks)(gallery.name, repair=False)
+        step
+        async for step in CheckGallery(galleries, records, projection, writes)(gallery.name, repair=False)
     ]
     report("check, templates/s", count / checked.seconds if isinstance(checked, Checked) else 0)
     with ThreadPoolExecutor(1) as thread:

@@ -14,6 +14,7 @@ import structlog
 from facegrid.storage.objects.files import LocalObjectStore
 from facegrid.storage.objects.store import ObjectStore
 from facegrid.vision.convert.open_pack import build_open_pack
+from milvus_server import milvus_programs, running_milvus
 from releases import GOOD, ReleaseServer, running
 from s3_servers import S3Server, folder_in_memory, make_server, running_s3
 from stores import MakeStore
@@ -75,6 +76,17 @@ def make_store(
             return store
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def milvus_uri() -> Iterator[str]:
+    """Return the URI of a Milvus server: the one that FACEGRID_TEST_MILVUS_URI names, or else our own."""
+    uri = os.environ.get("FACEGRID_TEST_MILVUS_URI")
+    if uri:
+        yield uri
+    else:
+        with running_milvus(milvus_programs()) as server:
+            yield server.uri
 
 
 @pytest.fixture(scope="session")

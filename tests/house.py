@@ -24,10 +24,11 @@ from facegrid.identity.ports import Index
 from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
 from facegrid.identity.rebuild import RebuildIndex
-from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.subjects import Subjects
 from facegrid.identity.tune import TuneGallery
 from facegrid.identity.verify import Verify
 from facegrid.identity.watching import WatchSearches
+from facegrid.identity.writes import Writes
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.objects.files import LocalObjectStore
 from facegrid.storage.records.records import StoredRecords
@@ -134,8 +135,8 @@ def build_house(folder: Path, vision: FakeVision, index: Index | None = None) ->
     """Compose the use cases as the serving layer does; the server allows age and gender presentation."""
     records, index = StoredRecords(LocalObjectStore(folder), workers=4), index or ResidentIndex(workers=2)
     extract = Extract(vision, vision, vision, "fake", smallest_face_px=20)
-    projection, locks = Projection(records, index), SubjectLocks()
-    galleries = Galleries(records, projection, extract)
+    projection, writes = Projection(records, index), Writes(64)
+    galleries = Galleries(records, projection, extract, writes)
     threads = ThreadPoolExecutor(1)
     trials = Trials(records, projection, threads)
     watch = WatchSearches(projection, trials, share=1)
@@ -146,15 +147,15 @@ def build_house(folder: Path, vision: FakeVision, index: Index | None = None) ->
         index,
         projection,
         galleries,
-        Subjects(galleries, records, projection, locks),
-        Enroll(galleries, extract, records, projection, locks),
+        Subjects(galleries, records, projection, writes),
+        Enroll(galleries, extract, records, projection, writes),
         Verify(galleries, extract, records, projection),
         Identify(galleries, extract, projection, watch),
         Analyze(galleries, extract, vision, [Attribute.AGE, Attribute.GENDER_PRESENTATION]),
         AuditGallery(galleries, projection, trials),
         TuneGallery(galleries, projection, trials),
         RebuildIndex(galleries, projection),
-        CheckGallery(galleries, records, projection, locks),
+        CheckGallery(galleries, records, projection, writes),
         FindDuplicates(galleries, records, projection, threads, by_search=False),
         watch,
         threads,

@@ -1,7 +1,5 @@
-"""The servers that the contracts are held against."""
+"""The indexes that the contract is held against."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -10,22 +8,6 @@ import pytest
 from facegrid.identity.ports import Index
 from facegrid.storage.indexes.milvus import MilvusIndex
 from facegrid.storage.indexes.resident import ResidentIndex
-from milvus_server import install_milvus, running_milvus
-
-
-@pytest.fixture(scope="session")
-def milvus_uri() -> Iterator[str]:
-    """Return the URI of a Milvus server: the one that FACEGRID_TEST_MILVUS_URI names, or else our own."""
-    uri = os.environ.get("FACEGRID_TEST_MILVUS_URI")
-    if uri:
-        yield uri
-        return
-    try:
-        programs = install_milvus()
-    except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"Milvus 2.3.5 can't be installed ({error}); set FACEGRID_TEST_MILVUS_URI to a server's")
-    with running_milvus(programs) as uri:
-        yield uri
 
 
 @pytest.fixture(

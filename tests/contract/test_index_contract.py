@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.indexes import DIMENSION, rows, unit_vectors
+from contract.indexes import DIMENSION, rows
 from facegrid.domain.errors import IndexLoading, InvalidField, StoreUnavailable
 from facegrid.domain.galleries import IndexRows
+from facegrid.domain.index_settings import IndexSettings, SearchMethod
 from facegrid.domain.labels import NO_LABELS
 from facegrid.domain.matching import Hit
 from facegrid.domain.templates import round_score
 from facegrid.identity.ports import Index
 from facegrid.storage.indexes.milvus import MilvusIndex
 from facegrid.storage.indexes.milvus_connection import MilvusOptions
+from index_rows import unit_vectors
 
 
 def keys(hits: list[Hit]) -> list[str]:
@@ -35,6 +37,23 @@ async def test_hits_are_those_of_brute_force(index: Index, gallery: str) -> None
         assert [hit.subject_id for hit in hits] == all_rows.take(best).subject_ids
         assert [hit.score for hit in hits] == pytest.approx(scores[best], abs=2e-6)
         assert all(hit.score == round_score(hit.score) for hit in hits)
+
+
+async def test_an_approximate_search_ranks_by_exact_scores(index: Index, gallery: str) -> None:
+    """Where the index cannot approximate, it searches exactly; rows that were just added are never missed."""
+    settings, stored, probes = (
+        IndexSettings(SearchMethod.APPROXIMATE, 4),
+        unit_vectors(300),
+        unit_vectors(3, seed=1),
+    )
+    await index.open(gallery, "v1", DIMENSION, settings)
+    await index.add(gallery, rows(stored))
+    await index.check()
+    for probe, hits in zip(probes, await index.search(gallery, probes, 20, settings), strict=True):
+        scores = stored.astype(np.float64) @ probe.astype(np.float64)
+        best = np.argsort(-scores)[:20]
+        assert keys(hits) == rows(stored).take(best).keys
+        assert [hit.score for hit in hits] == pytest.approx(scores[best], abs=2e-6)
 
 
 async def test_rows_of_equal_score_are_all_there(index: Index, gallery: str) -> None:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from contract.indexes import DIMENSION, rows, unit_vectors
+from contract.indexes import DIMENSION, rows
 from facegrid.domain.errors import IndexLoading
 from facegrid.domain.galleries import IndexEntry, IndexRows, checksum
 from facegrid.domain.labels import NO_LABELS
 from facegrid.identity.ports import Index
+from index_rows import unit_vectors
 
 
 async def entries(index: Index, gallery: str, ids: Sequence[str] | None = None) -> list[IndexEntry]:

@@ -8,7 +8,7 @@ from facegrid.identity.audit import GalleryAudit
 from facegrid.identity.compaction import Compact
 from facegrid.identity.probing import Trials
 from facegrid.identity.progress import Progress
-from facegrid.identity.subjects import SubjectLocks
+from facegrid.identity.writes import Writes
 from house import House, call
 from populace import enrol_people
 
@@ -61,8 +61,8 @@ async def test_no_probe_is_in_the_index(house: House) -> None:
 async def test_compacted_and_loose_records_are_read_alike(house: House) -> None:
     """Every template counts once, whichever form it has, and a deleted one no more."""
     await enrol_people(house, one=10, several=5)
-    locks = SubjectLocks()
-    assert await Compact(house.galleries, house.records, house.projection, locks, 1)() == 1
+    writes = Writes(1)
+    assert await Compact(house.galleries, house.records, house.projection, writes, 1)() == 1
     await enrol_people(house, one=10, several=0, prefix="later")
     await house.subjects.delete(call("DeleteSubject"), "g", "one0")
     found = await audit(house)

@@ -41,7 +41,7 @@ class PausedRecords:
 
 async def check(house: House, *, repair: bool = False) -> tuple[Checked, set[tuple[Problem, str]]]:
     """Check gallery "g"; return the result and the findings."""
-    checking = CheckGallery(house.galleries, house.records, house.projection, house.subjects._locks)
+    checking = CheckGallery(house.galleries, house.records, house.projection, house.subjects._writes)
     steps = [step async for step in checking("g", repair=repair)]
     (checked,) = [step for step in steps if isinstance(step, Checked)]
     findings = [one for step in steps if isinstance(step, CheckStep) for one in step.findings]

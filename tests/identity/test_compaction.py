@@ -14,7 +14,7 @@ from house import House, build_house, call
 
 def compactor(house: House, changes: int = 1) -> Compact:
     """Return the use case."""
-    return Compact(house.galleries, house.records, house.projection, house.subjects._locks, changes)
+    return Compact(house.galleries, house.records, house.projection, house.subjects._writes, changes)
 
 
 async def test_galleries_are_compacted_once_enough_has_changed(house: House) -> None:

@@ -1,18 +1,16 @@
 """Kills the server at random moments under load; FACEGRID_CHAOS_KILLS says how often."""
 
-import os
 import random
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
 import pytest
 
+from chaos import KILLS, SEED, WRITERS, killed, say, started
 from facegrid.client import Client
 from facegrid.storage.objects.files import LocalObjectStore
 from facegrid.storage.objects.store import ObjectStore
@@ -22,18 +20,15 @@ from writer import GALLERY, Writer
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(0)]
 
-_KILLS = int(os.environ.get("FACEGRID_CHAOS_KILLS", "30"))
-_SEED = int(os.environ.get("FACEGRID_CHAOS_SEED", "0")) or random.randrange(1, 2**32)
-_WRITERS = 4
 _START_S = 2.0
 
 
 @pytest.mark.parametrize(
     ("kind", "compacting", "kills"),
     [
-        pytest.param("folder", False, _KILLS, id="objects"),
-        pytest.param("folder", True, _KILLS, id="segments"),
-        pytest.param("minio", True, max(1, _KILLS // 10), id="minio"),
+        pytest.param("folder", False, KILLS, id="objects"),
+        pytest.param("folder", True, KILLS, id="segments"),
+        pytest.param("minio", True, max(3, KILLS // 10), id="minio"),
     ],
 )
 def test_nothing_is_lost_and_nothing_comes_back(
@@ -54,14 +49,14 @@ def test_nothing_is_lost_and_nothing_comes_back(
         monkeypatch.setenv("FACEGRID_STORE", f"{s3_server(kind).url}/chaos")
         objects = s3_server(kind).store("chaos")
     longest_run_s = 3.0 if compacting else 1.0
-    chance = random.Random(_SEED)
-    server = _start(tmp_path, open_pack_root)
+    chance = random.Random(SEED)
+    server = started(tmp_path, open_pack_root)
     with Client(server.address) as client:
         version = client.create_gallery(GALLERY).template_version
-    writers = [Writer(f"w{number}", _SEED, version) for number in range(_WRITERS)]
-    with ThreadPoolExecutor(_WRITERS) as threads:
+    writers = [Writer(f"w{number}", SEED, version) for number in range(WRITERS)]
+    with ThreadPoolExecutor(WRITERS) as threads:
         for kill in range(kills):
-            with _killed(server), grpc.insecure_channel(server.address) as channel:
+            with killed(server), grpc.insecure_channel(server.address) as channel:
                 list(threads.map(lambda one: one.settle(channel), writers))
                 working = [threads.submit(one.work, channel) for one in writers]
                 time.sleep(chance.uniform(0, longest_run_s))
@@ -70,38 +65,16 @@ def test_nothing_is_lost_and_nothing_comes_back(
                     one.result()
             if chance.random() < 0.2:
                 _kill_at_start(tmp_path, open_pack_root, chance.uniform(0, _START_S))
-            server = _start(tmp_path, open_pack_root)
-            with capsys.disabled():
-                _say(f"\rkills {kill + 1} of {kills}, seed {_SEED}")
-        with _killed(server), grpc.insecure_channel(server.address) as channel:
+            server = started(tmp_path, open_pack_root)
+            say(capsys, f"\rkills {kill + 1} of {kills}, seed {SEED}")
+        with killed(server), grpc.insecure_channel(server.address) as channel:
             list(threads.map(lambda one: one.settle(channel), writers))
-    with capsys.disabled():
-        _say(f", {sum(one.acknowledged for one in writers)} mutations acknowledged\n")
+    say(capsys, f", {sum(one.acknowledged for one in writers)} mutations acknowledged\n")
     assert all(one.acknowledged for one in writers)
     assert any(key.endswith(".parquet") for key in objects.keys("")) == compacting
 
 
-def _start(data: Path, models: Path) -> ServerProcess:
-    server = ServerProcess(data, models)
-    server.wait()
-    return server
-
-
-@contextmanager
-def _killed(server: ServerProcess) -> Iterator[None]:
-    """Leave no server behind, whatever fails."""
-    try:
-        yield
-    finally:
-        server.end(signal.SIGKILL)
-
-
 def _kill_at_start(data: Path, models: Path, after_s: float) -> None:
     """Kill a server that may still be finishing what the last kill left half done."""
-    with _killed(ServerProcess(data, models)):
+    with killed(ServerProcess(data, models)):
         time.sleep(after_s)
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()

@@ -1,37 +1,25 @@
 """A server whose objects are in a bucket."""
 
 import subprocess
-import time
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from facegrid.client import CallFailed, Client
+from facegrid.v1.identity_service_pb2 import EnrollRequest, IdentifyRequest
+from facegrid.v1.identity_service_pb2_grpc import IdentityServiceStub
+from facegrid.v1.types_pb2 import Sample, Template
+from health import wait_for_health
 from s3_servers import KEYS, S3Server, folder_in_memory, make_server, running_s3
 from server_process import SERVE, ServerProcess
+from tcp_proxy import proxied
 
 pytestmark = pytest.mark.integration
-GALLERY_SERVICE = "facegrid.v1.GalleryService"
-
-
-def wait_for_health(address: str, expected: dict[str, str]) -> None:
-    """Poll until the services that are named so have these states."""
-    deadline = time.monotonic() + 60
-    with grpc.insecure_channel(address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        while True:
-            answers = {name: stub.Check(health_pb2.HealthCheckRequest(service=name)) for name in expected}
-            states = {
-                name: health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
-                for name, answer in answers.items()
-            }
-            if states == expected:
-                return
-            assert time.monotonic() < deadline, states
-            time.sleep(0.2)
+NEED_A_STORE = ("facegrid.v1.GalleryService", "facegrid.v1.IdentityService")
 
 
 def test_searches_go_on_while_the_store_is_gone_and_the_rest_when_it_is_back(
@@ -47,7 +35,7 @@ def test_searches_go_on_while_the_store_is_gone_and_the_rest_when_it_is_back(
             wait_for_health(
                 server.address,
                 {
-                    "facegrid.v1.GalleryService": "NOT_SERVING",
+                    **dict.fromkeys(NEED_A_STORE, "NOT_SERVING"),
                     "facegrid.v1.FaceService": "SERVING",
                     "": "SERVING",
                 },
@@ -58,11 +46,41 @@ def test_searches_go_on_while_the_store_is_gone_and_the_rest_when_it_is_back(
                 client.enroll("g", [portrait], subject_id="another")
             assert caught.value.reason == "STORE_UNAVAILABLE"
             minio.start()
-            wait_for_health(server.address, {GALLERY_SERVICE: "SERVING"})
+            wait_for_health(server.address, dict.fromkeys(NEED_A_STORE, "SERVING"))
             client.enroll("g", [portrait], subject_id="another")
         assert server.end() == 0
         assert "S3Failure ECONNREFUSED" in server.log
         assert not any(secret in server.log for secret in ("X-Amz", KEYS["AWS_SECRET_ACCESS_KEY"]))
+
+
+def test_searches_pass_writers_that_wait_for_a_slow_store(
+    start: Callable[..., ServerProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many wait, a search is answered before any of them: it needs no store."""
+    monkeypatch.setenv("FACEGRID_MAX_CALLS", "16")
+    with (
+        folder_in_memory() as folder,
+        running_s3(make_server("minio", folder)) as minio,
+        proxied(minio.port) as proxy,
+        ThreadPoolExecutor(16) as threads,
+    ):
+        server = start("--store", f"http://127.0.0.1:{proxy.port}/tests")
+        with Client(server.address) as client, grpc.insecure_channel(server.address) as channel:
+            template = Template(template_version=client.create_gallery("g").template_version)
+            template.vector = np.eye(1, 128, dtype="<f4").tobytes()
+            stub, sample = IdentityServiceStub(channel), Sample(template=template)
+            stub.Enroll(EnrollRequest(gallery="g", subject_id="eileen", samples=[sample]))
+            proxy.stall()
+            writing = [
+                threads.submit(stub.Enroll, EnrollRequest(gallery="g", samples=[sample])) for _ in range(16)
+            ]
+            refused, _ = wait(writing, return_when=FIRST_COMPLETED)
+            found = stub.Identify(IdentifyRequest(gallery="g", probes=[sample])).results[0]
+            assert [one.subject_id for one in found.candidates] == ["eileen"]
+            assert sum(one.done() for one in writing) <= 2
+            assert {one.exception().code() for one in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+            proxy.flow()
+            wait(writing)
 
 
 def test_a_second_server_on_a_bucket_is_told_who_has_it(

@@ -12,7 +12,7 @@ from facegrid.domain.galleries import Encounter, Gallery, Sample
 from facegrid.domain.packs import Threshold, Thresholds, ThresholdSource
 from facegrid.domain.quality import QualityRule
 from facegrid.domain.templates import Template
-from facegrid.identity.subjects import SubjectLocks
+from facegrid.identity.writes import Writes
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore
 from facegrid.storage.records.records import StoredRecords
 
@@ -177,7 +177,7 @@ async def enrol(records: StoredRecords, gallery: Gallery, *encounters: Encounter
 
 async def compact(records: StoredRecords, gallery: Gallery) -> None:
     """Compact, with nobody else about."""
-    await records.compact(gallery, SubjectLocks().hold)
+    await records.compact(gallery, Writes(most=1).hold)
 
 
 async def load(records: StoredRecords, gallery: Gallery) -> list[Encounter]:

@@ -81,10 +81,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """The encounters that a deletion takes away, and the revision that first does not show them."""
+    """The encounters that a deletion takes away, and the revision that first does not show them.
+
+    `written` is when it was stored.
+    """
 
     encounter_ids: tuple[str, ...]
     revision: int
+    written: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth

@@ -1,5 +1,6 @@
 """What is said of an encounter beside its face: metadata, sub-galleries, and whether searches find it."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from facegrid.domain.names import check_name
 
 Value = str | int | float | bool
 _MOST_METADATA, _MOST_SUB_GALLERIES, _LONGEST_TEXT = 64, 32, 1024
+_MOST_METADATA_BYTES = 60_000  # as JSON, of which Milvus takes 65,536 in all
 _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
 
 
@@ -40,6 +42,11 @@ def check_labels(labels: Labels) -> Labels:
         )
     for key, value in labels.metadata.items():
         check_value(value, f"metadata[{check_name(key, 'metadata')}]")
+    if len(json.dumps(dict(labels.metadata), ensure_ascii=False).encode()) > _MOST_METADATA_BYTES:
+        raise InvalidField(
+            f"metadata has more than {_MOST_METADATA_BYTES} bytes as JSON; shorten its texts",
+            field="metadata",
+        )
     if len(labels.sub_galleries) > _MOST_SUB_GALLERIES:
         raise InvalidField(f"sub_galleries names more than {_MOST_SUB_GALLERIES}", field="sub_galleries")
     for number, name in enumerate(labels.sub_galleries):

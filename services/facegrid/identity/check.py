@@ -14,7 +14,7 @@ from facegrid.domain.inspection import Finding, Inspected, Problem
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Records
 from facegrid.identity.projection import Projection
-from facegrid.identity.subjects import SubjectLocks
+from facegrid.identity.writes import Writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,11 @@ class CheckGallery:
     """Checks galleries, beside all other calls."""
 
     def __init__(
-        self, galleries: Galleries, records: Records, projection: Projection, locks: SubjectLocks
+        self, galleries: Galleries, records: Records, projection: Projection, writes: Writes
     ) -> None:
-        """Take the galleries, the records, the projection, and the locks that enrolment shares."""
+        """Take the galleries, the records, the projection, and the writes."""
         self._galleries, self._records = galleries, records
-        self._projection, self._locks = projection, locks
+        self._projection, self._writes = projection, writes
 
     async def __call__(self, gallery_name: str, *, repair: bool) -> AsyncGenerator[CheckStep | Checked, None]:
         """Yield what is found step by step, and what that is in all. Raises GalleryNotFound.
@@ -67,7 +67,7 @@ class CheckGallery:
         records. Of what a running call changes, nothing is reported.
         """
         gallery = await self._galleries.get(gallery_name)
-        work = _Work(gallery, self._records, self._projection, self._locks, repair)
+        work = _Work(gallery, self._records, self._projection, self._writes, repair)
         start, found, repaired = time.perf_counter(), Counter[Problem](), Counter[Problem]()
         async with aclosing(work.steps()) as steps:
             async for step in steps:
@@ -90,16 +90,16 @@ class _Work:
     """One check."""
 
     def __init__(
-        self, gallery: Gallery, records: Records, projection: Projection, locks: SubjectLocks, repair: bool
+        self, gallery: Gallery, records: Records, projection: Projection, writes: Writes, repair: bool
     ) -> None:
         self._gallery, self._records, self._projection = gallery, records, projection
-        self._locks, self._repair = locks, repair
+        self._writes, self._repair = writes, repair
         self.encounters = self.samples = self.compacted = self.indexed = 0
         self.complete = False
 
     async def steps(self) -> AsyncGenerator[CheckStep, None]:
         fingerprints, readable = Fingerprints(), True
-        inspection = self._records.inspect(self._gallery, self._locks.hold, repair=self._repair)
+        inspection = self._records.inspect(self._gallery, self._writes.hold, repair=self._repair)
         async with aclosing(inspection) as parts:
             async for part in parts:
                 self._take_in(part, fingerprints)
@@ -145,7 +145,7 @@ class _Work:
             ids[subject_id].add(encounter_id)
         findings = []
         for subject_id, encounter_ids in ids.items():
-            async with self._locks.hold(self._gallery, subject_id):
+            async with self._writes.hold(self._gallery, subject_id):
                 findings += await self._look_at(subject_id, encounter_ids)
         return findings
 

@@ -1,12 +1,12 @@
 """Enrol: samples of one person become an encounter of a subject, all or none."""
 
-import asyncio
 import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 
 from facegrid.domain.calls import Call
 from facegrid.domain.detection import SERVER_DEFAULT, DetectionOptions
@@ -27,7 +27,7 @@ from facegrid.identity.extract import Extract, Extraction, one_face_only
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Claim, Records
 from facegrid.identity.projection import Projection
-from facegrid.identity.subjects import SubjectLocks
+from facegrid.identity.writes import Writes
 
 
 class EnrollMode(Enum):
@@ -55,11 +55,11 @@ class Enroll:
         extract: Extract,
         records: Records,
         projection: Projection,
-        locks: SubjectLocks,
+        writes: Writes,
     ) -> None:
-        """Take the galleries, the extraction, the records, the projection and the subjects' locks."""
+        """Take the galleries, the extraction, the records, the projection and the writes."""
         self._galleries, self._extract, self._records = galleries, extract, records
-        self._projection, self._locks = projection, locks
+        self._projection, self._writes = projection, writes
 
     async def __call__(
         self,
@@ -86,7 +86,7 @@ class Enroll:
         await self._projection.ready(gallery, call.deadline)
         subject_id = subject_id or _keyed_hash(gallery, "subject", call)
         enrolment = _Enrolment(subject_id, mode, extractions, labels)
-        return await asyncio.shield(self._commit(call, gallery, enrolment))
+        return await self._writes.finish(partial(self._commit, call, gallery, enrolment), call.deadline)
 
     async def _commit(self, call: Call, gallery: Gallery, enrolment: "_Enrolment") -> Enrolled:
         try:
@@ -99,7 +99,8 @@ class Enroll:
 
     async def _write(self, call: Call, gallery: Gallery, enrolment: "_Enrolment") -> Enrolled:
         encounter_id, subject_id = _keyed_hash(gallery, "encounter", call), enrolment.subject_id
-        async with self._locks.hold(gallery, subject_id):
+        async with self._writes.hold(gallery, subject_id):
+            await self._projection.settle(gallery, subject_id)
             claim = await self._records.find_claim(gallery, encounter_id, call)
             subject = await self._records.subject(gallery, subject_id)
             encounter = _find(subject, encounter_id)

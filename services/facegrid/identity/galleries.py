@@ -1,11 +1,11 @@
 """Galleries: made, described, listed, deleted."""
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.calls import Call
@@ -26,6 +26,7 @@ from facegrid.domain.quality import QualityRule, check_quality_rules
 from facegrid.identity.extract import Extract
 from facegrid.identity.ports import GalleryRecords
 from facegrid.identity.projection import Projection
+from facegrid.identity.writes import Writes
 
 _DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
 
@@ -42,9 +43,12 @@ class GalleryStatus:
 class Galleries:
     """The galleries of this server."""
 
-    def __init__(self, records: GalleryRecords, projection: Projection, extract: Extract) -> None:
-        """Take the records, the projection and the extraction, which knows the packs."""
-        self._records, self._projection, self._extract = records, projection, extract
+    def __init__(
+        self, records: GalleryRecords, projection: Projection, extract: Extract, writes: Writes
+    ) -> None:
+        """Take the records, the projection, the extraction, which knows the packs, and the writes."""
+        self._records, self._projection = records, projection
+        self._extract, self._writes = extract, writes
 
     async def create(
         self,
@@ -83,7 +87,8 @@ class Galleries:
             attributes=tuple(attributes),
             index=check_index(index),
         )
-        return await self._status(await asyncio.shield(self._records.create_gallery(gallery, call)), call)
+        create = partial(self._records.create_gallery, gallery, call)
+        return await self._status(await self._writes.finish(create, call.deadline), call)
 
     async def recover(self) -> None:
         """Finish the deletions and creations that a crash broke off; before the first call only.
@@ -169,7 +174,8 @@ class Galleries:
 
     async def delete(self, call: Call, name: str) -> None:
         """Remove a gallery and all in it. Raises GalleryNotFound and RequestIdReused."""
-        await asyncio.shield(self._delete(call, check_name(name, "name")))
+        delete = partial(self._delete, call, check_name(name, "name"))
+        await self._writes.finish(delete, call.deadline)
 
     async def erase_remains(self, gallery: Gallery) -> None:
         """Remove what was written to a gallery while it was deleted."""

@@ -13,6 +13,7 @@ from facegrid.domain.faces import FaceSelection
 from facegrid.domain.matching import Hit, check_top, is_match
 from facegrid.domain.revisions import revision_from_token
 from facegrid.domain.templates import SentTemplate, pool_templates
+from facegrid.identity.deadlines import before
 from facegrid.identity.extract import Extract, ExtractedFace, Extraction
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.projection import Projection
@@ -77,7 +78,8 @@ class Identify:
         report_revision = self._projection.revision(gallery)
         report_subjects = self._projection.subject_count(gallery)
         vectors = np.stack([face.template.vector for face in faces])
-        found = await self._projection.search(gallery, vectors, top)
+        async with before(call.deadline, "the index did not answer in time; retry later"):
+            found = await self._projection.search(gallery, vectors, top)
         self._watch.offer(gallery, vectors, found)
         threshold = gallery.thresholds.identify
         results = [

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
@@ -183,8 +184,8 @@ class Records(Protocol):
         """
         ...
 
-    def due(self, loose: int) -> list[Gallery]:
-        """Return the galleries in which so many changes wait to be compacted."""
+    def due(self, loose: int, before: datetime) -> list[Gallery]:
+        """Return the galleries in which so many changes wait to be compacted, or a deletion since so long."""
         ...
 
     async def compact(self, gallery: Gallery, hold: Hold) -> None:

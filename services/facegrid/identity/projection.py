@@ -3,10 +3,8 @@
 import asyncio
 import math
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 
 from facegrid.domain.errors import (
     ConfigurationError,
@@ -14,12 +12,14 @@ from facegrid.domain.errors import (
     GalleryNotFound,
     IndexLoading,
     RevisionNotReached,
+    StoreUnavailable,
 )
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import Encounter, Gallery, IndexEntry, IndexRows, index_rows
 from facegrid.domain.labels import Status
 from facegrid.domain.matching import Hit, best_per_subject, is_settled
 from facegrid.domain.revisions import next_revision
+from facegrid.identity.index_state import IndexState
 from facegrid.identity.index_writer import IndexWriter
 from facegrid.identity.ports import Index, Records
 
@@ -29,32 +29,13 @@ _HIDDEN_FOR_S = 60.0
 _OVERFETCH = 4
 
 
-@dataclass(slots=True)
-class _State:
-    """One gallery's index. `hidden` encounters may be in the index and are not to be seen.
-
-    `shown` has the subject of each encounter that is in the index, `subjects` the number of these by subject.
-    """
-
-    gallery: Gallery
-    writer: IndexWriter
-    filling: asyncio.Task[None] | None = None
-    revision: int = 0
-    given: int = 0
-    swaps: int = 0
-    hidden: set[str] = field(default_factory=set)
-    shown: dict[str, str] = field(default_factory=dict)
-    subjects: Counter[str] = field(default_factory=Counter)
-    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-
 class Projection:
     """Keeps each gallery's index equal to its records, as far as a search can tell."""
 
     def __init__(self, records: Records, index: Index) -> None:
         """Take the records and the index that projects them."""
         self._records, self._index = records, index
-        self._states: dict[str, _State] = {}
+        self._states: dict[str, IndexState] = {}
         self._dropped: set[str] = set()
 
     @property
@@ -78,7 +59,7 @@ class Projection:
         if self.is_dropped(gallery):
             raise _deleted(gallery)
         state = self._states.setdefault(
-            gallery.gallery_id, _State(gallery, IndexWriter(self._index, gallery))
+            gallery.gallery_id, IndexState(gallery, IndexWriter(self._index, gallery))
         )
         if state.filling is None or (state.filling.done() and _failed(state.filling)):
             state.filling = asyncio.create_task(self._fill(gallery, state))
@@ -124,31 +105,56 @@ class Projection:
     async def add(self, gallery: Gallery, encounter: Encounter) -> None:
         """Show an encounter and, in the same step, no longer those that it replaces."""
         state = self._state(gallery)
-        if encounter.encounter_id not in state.shown and encounter.labels.status is Status.ACTIVE:
-            await self._show(state, gallery, encounter)
-        await self.remove(gallery, encounter.replaces, encounter.revision)
+        with state.owing({**dict.fromkeys(encounter.replaces), encounter.encounter_id: encounter}):
+            if encounter.encounter_id not in state.shown and encounter.labels.status is Status.ACTIVE:
+                await self._show(state, gallery, encounter)
+            await self.remove(gallery, encounter.replaces, encounter.revision)
 
-    async def _show(self, state: _State, gallery: Gallery, encounter: Encounter) -> None:
+    async def _show(self, state: IndexState, gallery: Gallery, encounter: Encounter) -> None:
         if encounter.replaces:
             state.hidden.add(encounter.encounter_id)
         await state.writer.write(index_rows([encounter], gallery.dimension))
         if encounter.replaces:
             state.hidden.discard(encounter.encounter_id)
             state.swaps += 1
-        _note(state, {encounter.encounter_id: encounter.subject_id})
+        state.note({encounter.encounter_id: encounter.subject_id})
 
     async def remove(self, gallery: Gallery, encounter_ids: Sequence[str], revision: int) -> None:
         """Take encounters out of all searches from now on."""
         state = self._state(gallery)
         if encounter_ids:
-            _hide(state, encounter_ids)
-            await state.writer.write(gone=encounter_ids)
+            state.hide(encounter_ids)
+            with state.owing(dict.fromkeys(encounter_ids)):
+                await state.writer.write(gone=encounter_ids)
             # An index may show a removed row for a moment, and a search may be under way.
             forget = state.hidden.difference_update
             asyncio.get_running_loop().call_later(_HIDDEN_FOR_S, forget, tuple(encounter_ids))
         async with state.changed:
             state.revision = max(state.revision, revision)
             state.changed.notify_all()
+
+    async def settle(self, gallery: Gallery, subject_id: str) -> None:
+        """Bring to the index what failed of a subject, which the caller holds, and what went from others.
+
+        Raises StoreUnavailable where that fails, and where the index lacks an encounter of another subject:
+        so no more fall behind while it is away than were under way when it went.
+        """
+        state = self._state(gallery)
+        for encounter_id, encounter in [*state.owed.items()]:
+            if encounter is None:
+                await self.remove(gallery, [encounter_id], 0)
+            elif encounter.subject_id == subject_id:
+                await self.add(gallery, encounter)
+        if state.owed:
+            raise StoreUnavailable("the index is behind the records; retry in a moment")
+
+    def behind(self) -> set[tuple[Gallery, str]]:
+        """Return the subjects of which an index lacks an encounter; "" where it has some too many."""
+        return {
+            (state.gallery, encounter.subject_id if encounter else "")
+            for state in self._states.values()
+            for encounter in state.owed.values()
+        }
 
     def entries(
         self, gallery: Gallery, encounter_ids: Sequence[str] | None = None
@@ -163,8 +169,8 @@ class Projection:
         """
         state = self._state(gallery)
         await state.writer.write(rows, gone)
-        _forget(state, [one for one in gone if one not in rows.encounter_ids])
-        _note(state, dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
+        state.forget([one for one in gone if one not in rows.encounter_ids])
+        state.note(dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
 
     async def rebuild(self, gallery: Gallery) -> AsyncGenerator[IndexRows, None]:
         """Fill a new index from the records and let it take the old one's place; yield what was filled in.
@@ -226,13 +232,13 @@ class Projection:
         """Say whether the gallery was deleted while this process runs."""
         return gallery.gallery_id in self._dropped
 
-    def _state(self, gallery: Gallery) -> _State:
+    def _state(self, gallery: Gallery) -> IndexState:
         try:
             return self._states[gallery.gallery_id]
         except KeyError:
             raise _deleted(gallery) from None
 
-    async def _fill(self, gallery: Gallery, state: _State) -> None:
+    async def _fill(self, gallery: Gallery, state: IndexState) -> None:
         present = await self._index.open(
             gallery.gallery_id, gallery.template_version, gallery.dimension, gallery.index
         )
@@ -243,30 +249,11 @@ class Projection:
             missing = [row for row, key in enumerate(keys) if key not in present]
             await self._index.add(gallery.gallery_id, rows.take(missing) if keys else rows)
             present.difference_update(keys)
-            _note(state, dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
+            state.note(dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
             state.revision = max(state.revision, revision)
         gone = {key.partition("/")[0] for key in present}
         await self._index.remove(gallery.gallery_id, sorted(gone))
         state.revision = max(state.revision, await self._records.last_revision(gallery))
-
-
-def _note(state: _State, subject_of: dict[str, str]) -> None:
-    """Count encounters that are in the index now."""
-    state.subjects.update(subject_of[one] for one in subject_of.keys() - state.shown.keys())
-    state.shown.update(subject_of)
-
-
-def _hide(state: _State, encounter_ids: Sequence[str]) -> None:
-    state.hidden.update(encounter_ids)
-    _forget(state, encounter_ids)
-
-
-def _forget(state: _State, encounter_ids: Sequence[str]) -> None:
-    gone = [state.shown.pop(one) for one in encounter_ids if one in state.shown]
-    for subject_id in gone:
-        state.subjects[subject_id] -= 1
-        if not state.subjects[subject_id]:
-            del state.subjects[subject_id]
 
 
 def _deleted(gallery: Gallery) -> GalleryNotFound:

@@ -1,9 +1,6 @@
-"""Subjects: described, listed, deleted; and the lock that puts the writes to one subject in order."""
+"""Subjects: described, listed, deleted."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from weakref import WeakValueDictionary
+from functools import partial
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import EncounterNotFound, SubjectNotFound
@@ -12,32 +9,22 @@ from facegrid.domain.names import check_name
 from facegrid.identity.galleries import Galleries, page_limit
 from facegrid.identity.ports import Records
 from facegrid.identity.projection import Projection
-
-
-class SubjectLocks:
-    """One lock a subject, for as long as somebody holds it."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
-
-    @asynccontextmanager
-    async def hold(self, gallery: Gallery, subject_id: str) -> AsyncIterator[None]:
-        """Keep other writers away from a subject."""
-        lock = self._locks.setdefault((gallery.gallery_id, subject_id), asyncio.Lock())
-        async with lock:
-            yield
+from facegrid.identity.writes import Writes
 
 
 class Subjects:
     """The subjects of a gallery."""
 
     def __init__(
-        self, galleries: Galleries, records: Records, projection: Projection, locks: SubjectLocks
+        self,
+        galleries: Galleries,
+        records: Records,
+        projection: Projection,
+        writes: Writes,
     ) -> None:
-        """Take the galleries, the records, the projection, and the locks that enrolment shares."""
+        """Take the galleries, the records, the projection, and the writes, which enrolment shares."""
         self._galleries, self._records = galleries, records
-        self._projection, self._locks = projection, locks
+        self._projection, self._writes = projection, writes
 
     async def get(self, gallery_name: str, subject_id: str) -> Subject:
         """Return a subject with its encounters. Raises GalleryNotFound and SubjectNotFound."""
@@ -58,7 +45,8 @@ class Subjects:
         Raises GalleryNotFound, SubjectNotFound and RequestIdReused.
         """
         gallery = await self._galleries.get(gallery_name)
-        return gallery, await asyncio.shield(self._delete(call, gallery, subject_id, ""))
+        delete = partial(self._delete, call, gallery, subject_id, "")
+        return gallery, await self._writes.finish(delete, call.deadline)
 
     async def delete_encounter(
         self, call: Call, gallery_name: str, subject_id: str, encounter_id: str
@@ -66,12 +54,14 @@ class Subjects:
         """Remove an encounter and, with the last one, its subject. Raises EncounterNotFound as well."""
         gallery = await self._galleries.get(gallery_name)
         check_name(encounter_id, "encounter_id")
-        return gallery, await asyncio.shield(self._delete(call, gallery, subject_id, encounter_id))
+        delete = partial(self._delete, call, gallery, subject_id, encounter_id)
+        return gallery, await self._writes.finish(delete, call.deadline)
 
     async def _delete(self, call: Call, gallery: Gallery, subject_id: str, encounter_id: str) -> int:
         check_name(subject_id, "subject_id")
         await self._projection.ready(gallery, call.deadline)
-        async with self._locks.hold(gallery, subject_id):
+        async with self._writes.hold(gallery, subject_id):
+            await self._projection.settle(gallery, subject_id)
             tombstone = await self._records.tombstone(gallery, call)
             if tombstone is None:
                 doomed = await self._doomed(gallery, subject_id, encounter_id)

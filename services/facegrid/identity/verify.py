@@ -10,6 +10,7 @@ from facegrid.domain.galleries import Subject
 from facegrid.domain.matching import Hit, best_per_subject
 from facegrid.domain.revisions import revision_from_token
 from facegrid.domain.templates import SentTemplate, Template, cosine
+from facegrid.identity.deadlines import before
 from facegrid.identity.extract import Extract, ExtractedFace, one_face_only
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Records
@@ -55,7 +56,8 @@ class Verify:
         probed = await self._extract.from_source(probe, pack, selection, "probe", detection)
         start = time.perf_counter()
         await self._projection.reach(gallery, revision, call.deadline)
-        subject = await find_subject(self._records, gallery, subject_id)
+        async with before(call.deadline, "the object store did not answer in time; retry later"):
+            subject = await find_subject(self._records, gallery, subject_id)
         (face,) = probed.faces
         best = _best_sample(subject, face.template)
         return Verification(

@@ -54,6 +54,7 @@ def _open_s3(settings: Settings, lock: FolderLock) -> OpenStore:
     own = S3ObjectStore(location, connections=1)
     if settings.store_create_bucket:
         own.make_bucket()
+    own.prepare()
     claim_store(own, str(location))
     lease = StoreLease(own, lock.place, _stop_server, _LEASE_S)
     lease.acquire()

@@ -8,20 +8,15 @@ from contextlib import asynccontextmanager
 import structlog
 
 from facegrid.domain.errors import ConfigurationError, FacegridError
-from facegrid.identity.compaction import Compact
-from facegrid.identity.watching import WatchSearches
 
 _PAUSE_S, _PAUSE_AFTER_FAILURE_S = 0.25, 30.0
-_WATCHED_SHARE = 0.1  # of the time, at most
+_SHARES = {"watch_searches": 0.1}  # of the time, at most
 
 
 @asynccontextmanager
-async def upkeep(compact: Compact, watch_searches: WatchSearches) -> AsyncIterator[None]:
-    """Compact galleries when it is due, and compare searches; both may be broken off at any point."""
-    tasks = [
-        asyncio.create_task(_forever("compaction", compact, 1)),
-        asyncio.create_task(_forever("comparison of searches", watch_searches, _WATCHED_SHARE)),
-    ]
+async def upkeep(**works: Callable[[], Awaitable[int]]) -> AsyncIterator[None]:
+    """Do what has to be done again and again; each says how much it did."""
+    tasks = [asyncio.create_task(_repeat(name, work)) for name, work in works.items()]
     try:
         yield
     finally:
@@ -30,17 +25,19 @@ async def upkeep(compact: Compact, watch_searches: WatchSearches) -> AsyncIterat
         await asyncio.wait(tasks)
 
 
-async def _forever(name: str, work: Callable[[], Awaitable[int]], share: float) -> None:
+async def _repeat(name: str, work: Callable[[], Awaitable[int]]) -> None:
     """Work again and again, for no more than a share of the time."""
+    share = _SHARES.get(name, 1.0)
     log = structlog.get_logger()
     while True:
         start = time.monotonic()
         try:
             if count := await work():
-                log.info("done", work=name, count=count)
+                log.info("upkeep", work=name, count=count)
             pause = max(_PAUSE_S, (time.monotonic() - start) * (1 / share - 1))
         except Exception as error:  # noqa: BLE001  # whatever it was, the next may succeed
             known = isinstance(error, FacegridError | ConfigurationError)
-            log.warning("failed", work=name, cause=type(error).__name__, message=str(error) if known else "")
+            message = str(error) if known else ""
+            log.warning("upkeep failed", work=name, cause=type(error).__name__, message=message)
             pause = _PAUSE_AFTER_FAILURE_S
         await asyncio.sleep(pause)

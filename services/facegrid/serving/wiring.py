@@ -18,6 +18,7 @@ from facegrid.gateway.maintenance_servicer import MaintenanceServicer
 from facegrid.gateway.server import NEED_A_STORE, GatewayServer, Servicers
 from facegrid.identity.analyze import Analyze
 from facegrid.identity.audit import AuditGallery
+from facegrid.identity.catching_up import CatchUp
 from facegrid.identity.check import CheckGallery
 from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
@@ -30,10 +31,11 @@ from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, 
 from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
 from facegrid.identity.rebuild import RebuildIndex
-from facegrid.identity.subjects import SubjectLocks, Subjects
+from facegrid.identity.subjects import Subjects
 from facegrid.identity.tune import TuneGallery
 from facegrid.identity.verify import Verify
 from facegrid.identity.watching import WatchSearches
+from facegrid.identity.writes import Writes
 from facegrid.metrics import Metrics
 from facegrid.serving.memory import return_freed_memory
 from facegrid.serving.stores import OpenStore
@@ -71,6 +73,7 @@ class Application:
     records: StoredRecords
     index: Index
     compact: Compact
+    catch_up: CatchUp
     watch_searches: WatchSearches
     metrics: Metrics
     threads: Executor
@@ -157,8 +160,8 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
     index = _index(settings)
     detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
     extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
-    projection, locks = Projection(records, index), SubjectLocks()
-    galleries = Galleries(records, projection, extract)
+    projection, writes = Projection(records, index), Writes(settings.max_calls)
+    galleries = Galleries(records, projection, extract, writes)
     threads = ThreadPoolExecutor(1, "audit", os.nice, (_LOWEST_PRIORITY,))
     trials = Trials(records, projection, threads)
     watch_searches, metrics = WatchSearches(projection, trials, settings.audit_share), Metrics()
@@ -167,9 +170,9 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         FaceServicer(
             extract, Compare(extract), Analyze(galleries, extract, vision, _allowed(settings.attributes))
         ),
-        GalleryServicer(galleries, Subjects(galleries, records, projection, locks)),
+        GalleryServicer(galleries, Subjects(galleries, records, projection, writes)),
         IdentityServicer(
-            Enroll(galleries, extract, records, projection, locks),
+            Enroll(galleries, extract, records, projection, writes),
             Verify(galleries, extract, records, projection),
             Identify(galleries, extract, projection, watch_searches),
             metrics,
@@ -178,12 +181,12 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
             AuditGallery(galleries, projection, trials),
             TuneGallery(galleries, projection, trials),
             RebuildIndex(galleries, projection),
-            CheckGallery(galleries, records, projection, locks),
+            CheckGallery(galleries, records, projection, writes),
             FindDuplicates(galleries, records, projection, threads, by_search=bool(settings.milvus)),
         ),
     )
     server = GatewayServer(servicers, settings.max_message_bytes, settings.max_calls, metrics)
-    compact = Compact(galleries, records, projection, locks, settings.compact_after)
+    compact = Compact(galleries, records, projection, writes, settings.compact_after)
     return Application(
         server,
         galleries,
@@ -191,6 +194,7 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         records,
         index,
         compact,
+        CatchUp(projection, writes),
         watch_searches,
         metrics,
         threads,

@@ -8,7 +8,7 @@ import pytest
 
 from facegrid.domain.galleries import Encounter, Gallery, Tombstone
 from facegrid.domain.inspection import Finding, Inspected, Problem
-from facegrid.identity.subjects import SubjectLocks
+from facegrid.identity.writes import Writes
 from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.records import StoredRecords
 from storage.making import compact, enrol, load, make_call, make_encounter, make_gallery
@@ -22,7 +22,7 @@ ONE, TWO, THREE = (
 
 async def inspect(records: StoredRecords, gallery: Gallery, *, repair: bool = False) -> list[Inspected]:
     """Inspect with nobody else about."""
-    return [part async for part in records.inspect(gallery, SubjectLocks().hold, repair=repair)]
+    return [part async for part in records.inspect(gallery, Writes(1).hold, repair=repair)]
 
 
 def found(parts: list[Inspected]) -> list[Finding]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from facegrid.domain.errors import IndexLoading, StoreUnavailable
+from facegrid.domain.errors import ConfigurationError, IndexLoading, StoreUnavailable
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import IndexEntry, IndexRows
 from facegrid.domain.index_settings import EXACT_INDEX, LARGEST_NPROBE, IndexSettings
@@ -74,12 +74,15 @@ class MilvusIndex:
         return keys
 
     async def check(self) -> None:
-        """Ask whether each open gallery can be searched; one that was released is loaded again."""
+        """Ask whether each open gallery can be searched; one that was released is loaded again.
+
+        Raises StoreUnavailable, and ConfigurationError where somebody dropped a collection.
+        """
         await self._run(self._checker, MilvusCollection.ping, "")
         for gallery in list(self._opened):
-            loaded = await self._run(self._checker, MilvusCollection.check, gallery)
-            if not loaded and gallery in self._opened:
-                raise StoreUnavailable("Milvus is loading the index; retry later")
+            state = await self._run(self._checker, MilvusCollection.state, gallery)
+            if gallery in self._opened and state != "Loaded":
+                raise _not_searchable(_alias(gallery), state)
 
     async def add(self, gallery: str, rows: IndexRows) -> None:
         """Add rows, over those with the same key. Raises IndexLoading where the gallery is not open."""
@@ -169,6 +172,14 @@ class MilvusIndex:
             return work(MilvusCollection(client, _alias(gallery), self._options), *args, **options)
 
         return await asyncio.get_running_loop().run_in_executor(pool, self._connection.call, call)
+
+
+def _not_searchable(alias: str, state: str) -> StoreUnavailable | ConfigurationError:
+    if state == "NotExist":
+        return ConfigurationError(
+            f"Milvus no longer has {alias}; start the server again, which fills it from the records"
+        )
+    return StoreUnavailable("Milvus is loading the index; retry later")
 
 
 def _latest(rows: IndexRows) -> IndexRows:

@@ -150,19 +150,23 @@ class MilvusCollection:
         """Do nothing but ask Milvus for an answer."""
         self._client.get_server_version(timeout=self._timeout_s)
 
-    def check(self) -> bool:
-        """Say whether the collection can be searched; load it where somebody released it."""
+    def state(self) -> str:
+        """Return the collection's load state, after loading it where somebody released it."""
         state = self._client.get_load_state(self._alias, timeout=self._timeout_s)["state"].name
         if state == "NotLoad":
             self._load(self._alias)
-        return state in {"Loaded", "NotLoad"}
+        return "Loaded" if state == "NotLoad" else state
 
     def upsert(self, rows: IndexRows) -> None:
         """Write rows, no two of which have the same key: Milvus 2.3 would keep both."""
-        connection = self._client._get_connection()  # noqa: SLF001  # where requests of columns go in
-        request = upsert_request(self._alias, rows)
-        connection.upsert(
-            self._alias, [], upsert_param=request, schema={"fields": []}, timeout=self._timeout_s
+        client, request = self._client, upsert_request(self._alias, rows)
+        client._get_connection().upsert(  # noqa: SLF001  # which alone takes a request that is made
+            self._alias,
+            [],
+            upsert_param=request,
+            schema={"fields": []},
+            timeout=self._timeout_s,
+            context=client._generate_call_context(),  # noqa: SLF001  # the database
         )
 
     def delete(self, encounter_ids: Sequence[str]) -> None:

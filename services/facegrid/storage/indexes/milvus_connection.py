@@ -16,7 +16,7 @@ from facegrid.domain.errors import ConfigurationError, FacegridError, StoreUnava
 T = TypeVar("T")
 _TESTED = re.compile(r"v?2\.3\.5(-.*)?|milvus_lite-3\.2(\..*)?")
 _CONNECTING_S, _PAUSE_S = 2.0, 1.0
-_NO_DATABASE, _NOT_CONNECTED = 800, 2  # codes of Milvus and of pymilvus
+_NOT_CONNECTED = 2  # code of pymilvus; Milvus's own are above
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,6 @@ class MilvusConnection:
             raise
         except Exception as error:  # pymilvus lets grpc's errors through beside its own: no common class
             self._log.warning("index failed", cause=type(error).__name__, code=_code(error))
-            self._check_database(error)
             if not _is_answer(error) and not _answers(client):
                 self._let_go(client)
             raise _unavailable() from error
@@ -91,6 +90,8 @@ class MilvusConnection:
             if self._client is None:
                 try:
                     self._client = self._connect()
+                except ConfigurationError:
+                    raise
                 except Exception as error:
                     self._failed = time.monotonic()
                     self._log.warning("index not connected: check its address, token and CA")
@@ -113,6 +114,11 @@ class MilvusConnection:
             server_pem_path=str(options.ca_file or ""),
             server_name=options.server_name,
         )
+        if options.database and options.database not in client.list_databases(timeout=_CONNECTING_S):
+            raise ConfigurationError(
+                f"Milvus has no database {options.database!r}; create it, or set FACEGRID_MILVUS_DATABASE to "
+                "one that exists"
+            )
         version = client.get_server_version(timeout=_CONNECTING_S)
         if not _TESTED.fullmatch(version):
             self._log.warning("untested Milvus", version=version, tested="Milvus 2.3.5, Milvus Lite 3.2")
@@ -127,13 +133,6 @@ class MilvusConnection:
             if self._client is client:
                 self._client, self._failed = None, time.monotonic()
                 client.close()
-
-    def _check_database(self, error: Exception) -> None:
-        if _code(error) == _NO_DATABASE:
-            raise ConfigurationError(
-                f"Milvus has no database {self._options.database!r}; create it, or set "
-                "FACEGRID_MILVUS_DATABASE to one that exists"
-            ) from error
 
 
 def _quieten() -> None:

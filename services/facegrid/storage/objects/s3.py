@@ -16,12 +16,14 @@ from minio.error import S3Error
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 from urllib3.response import BaseHTTPResponse
 
+from facegrid.storage.objects.s3_bucket import abort_stale_uploads, refuse_versions
 from facegrid.storage.objects.s3_client import S3Location, connect, http_pool
 from facegrid.storage.objects.s3_errors import s3_errors, s3_failure
 from facegrid.storage.objects.store import ObjectMissing, UnreadableObject, check_key
 
 _PART_BYTES = 32 * 1024 * 1024
 _PAGE = 1000
+_STALE_AFTER = timedelta(days=1)
 _SIGNED_FOR = timedelta(minutes=20)  # beyond the 15 minutes by which S3 lets clocks differ
 _DIGEST, _DIGEST_HEADER = "sha256", "x-amz-meta-sha256"
 _OK, _PRECONDITION_FAILED = 200, 412
@@ -60,6 +62,12 @@ class S3ObjectStore:
         with self._guarded():
             if not self._client.bucket_exists(bucket_name=self._bucket):
                 self._client.make_bucket(bucket_name=self._bucket)
+
+    def prepare(self, stale_after: timedelta = _STALE_AFTER) -> None:
+        """Remove what broken uploads left. Raises ConfigurationError where the bucket has versions."""
+        with self._guarded():
+            refuse_versions(self._client, self._bucket, self._name)
+            abort_stale_uploads(self._client, self._bucket, self._prefix, stale_after)
 
     def get(self, key: str) -> bytes:
         """Return an object. Raises ObjectMissing, and UnreadableObject where it is not what was written."""

@@ -23,7 +23,7 @@ _TO_MEND = {
     "XAdminUserNotFound": "does not know the access key; check the credentials",
     "SignatureDoesNotMatch": "refuses the secret key; check the credentials",
     "ExpiredToken": "says that the session token expired; renew the credentials",
-    "AccessDenied": "does not allow this to the access key; it must list, read, write and delete",
+    "AccessDenied": "does not allow this; the key must list, read, write, delete, and read the versioning",
     "NoSuchBucket": "has no such bucket; make it, or allow that with FACEGRID_STORE_CREATE_BUCKET=true",
     "InvalidBucketName": "says that this is no name of a bucket",
     "RequestTimeTooSkewed": "has another time than this machine; set the clocks",

@@ -1,6 +1,7 @@
 """Compaction: small objects become rows of a segment, and hidden rows go."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
@@ -84,6 +85,7 @@ class Compaction:
                 self._store.delete(self._subjects.tombstones.key(name))
                 self._segments.forget(tombstone.encounter_ids)
         self._subjects.loose -= self._taken
+        self._subjects.hidden_since = datetime.now(UTC) if self._segments.hides() else None
 
     def _settled(self) -> Iterator[tuple[str, Tombstone]]:
         for name, tombstone in self._subjects.tombstones.stored():

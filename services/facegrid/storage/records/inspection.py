@@ -31,7 +31,7 @@ class Run(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
+class _Inspection:
     """Inspects a gallery and, where it is told to, repairs. Nothing may compact meanwhile.
 
     A subject of which something is wrong is looked at again while `hold` keeps writers away from it.
@@ -138,7 +138,27 @@ class Inspection:
         return (Finding(Problem.SET_ASIDE, one) for one in sorted(names))
 
 
-def unreadable(store: ObjectStore, gallery: Gallery) -> Inspected:
+async def inspect(
+    store: ObjectStore,
+    opened: Callable[[Gallery], Awaitable[StoredSubjects]],
+    run: Run,
+    gallery: Gallery,
+    hold: Hold,
+    *,
+    repair: bool,
+) -> AsyncGenerator[Inspected, None]:
+    """Inspect a gallery, opened where that is possible; else name what keeps it from being opened."""
+    try:
+        subjects = await opened(gallery)
+    except UnreadableObject:
+        yield await run(_unreadable, store, gallery)
+        return
+    async with subjects.compacting:
+        async for part in _Inspection(store, subjects, run, hold, repair).parts():
+            yield part
+
+
+def _unreadable(store: ObjectStore, gallery: Gallery) -> Inspected:
     """Name what keeps a gallery from being opened."""
     from facegrid.storage.records.segment import Segment  # noqa: PLC0415  # pyarrow takes long to import
 

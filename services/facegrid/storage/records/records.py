@@ -5,6 +5,7 @@ import errno
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -14,11 +15,12 @@ from facegrid.domain.errors import StorageFull, StoreUnavailable
 from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Subject, Tombstone, index_rows
 from facegrid.domain.inspection import Inspected
 from facegrid.identity.ports import Claim, Hold
-from facegrid.storage.objects.store import ObjectStore, UnreadableObject
+from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.folders import SubjectFolder
 from facegrid.storage.records.galleries import StoredGalleries
 from facegrid.storage.records.layout import NAMES
 from facegrid.storage.records.reading import live_rows
+from facegrid.storage.records.reserve import Reserve
 from facegrid.storage.records.subjects import StoredSubjects
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class StoredRecords:
 
     def __init__(self, store: ObjectStore, workers: int) -> None:
         """Take the store and the number of threads that may wait for it."""
-        self._store, self._galleries = store, StoredGalleries(store)
+        self._store, self._galleries, self._reserve = store, StoredGalleries(store), Reserve(store)
         self._pool = ThreadPoolExecutor(workers, "records")
         self._opening = threading.Lock()
         self._subjects: dict[str, StoredSubjects] = {}
@@ -71,7 +73,7 @@ class StoredRecords:
 
     async def unname_gallery(self, name: str, call: Call) -> str:
         """Take a gallery's name away and return its id. Raises GalleryNotFound and RequestIdReused."""
-        return await self._run(self._galleries.unname, name, call)
+        return await self._in_any_room(self._galleries.unname, name, call)
 
     async def deleted_galleries(self) -> list[str]:
         """Return the ids of the galleries that were deleted."""
@@ -94,6 +96,7 @@ class StoredRecords:
     async def claim(self, gallery: Gallery, subject_id: str, encounter_id: str, call: Call) -> Claim:
         """Bind a request id to its payload and encounter. Raises RequestIdReused."""
         subjects = await self._of(gallery)
+        await self._run(self._reserve.keep)
         return await self._run(subjects.claims.make, subject_id, encounter_id, call)
 
     async def commit(
@@ -132,19 +135,18 @@ class StoredRecords:
 
     async def tombstone(self, gallery: Gallery, call: Call) -> Tombstone | None:
         """Return the tombstone that an earlier try of this call wrote. Raises RequestIdReused."""
-        subjects = await self._of(gallery)
-        return await self._run(subjects.tombstone, call)
+        return await self._run((await self._of(gallery)).tombstone, call)
 
     async def bury(self, gallery: Gallery, tombstone: Tombstone, call: Call) -> None:
         """Write a tombstone: from here on its encounters are gone."""
         subjects = await self._of(gallery)
-        await self._run(subjects.bury, tombstone, call)
+        await self._in_any_room(subjects.bury, tombstone, call)
 
     async def erase(self, gallery: Gallery, subject_id: str, encounter_ids: Sequence[str]) -> None:
         """Remove encounters and, with the last one, their subject; mark their request ids as deleted."""
         if encounter_ids:
             subjects = await self._of(gallery)
-            await self._run(lambda: subjects.tidy(subjects.folder(subject_id), encounter_ids))
+            await self._in_any_room(lambda: subjects.tidy(subjects.folder(subject_id), encounter_ids))
 
     async def encounters(self, gallery: Gallery) -> AsyncIterator[list[Encounter]]:
         """Yield all active encounters in batches of some 500, each subject tidied before it is read.
@@ -172,19 +174,16 @@ class StoredRecords:
             yield await self._run(segment.index_rows, gallery.dimension)
         subjects.loaded = True
 
-    async def live_rows(self, gallery: Gallery) -> AsyncGenerator[IndexRows, None]:
+    def live_rows(self, gallery: Gallery) -> AsyncGenerator[IndexRows, None]:
         """Yield the index rows of all active encounters beside other calls; compaction waits for the last."""
-        subjects = await self._of(gallery)
-        async with subjects.compacting:
-            found = live_rows(subjects)
-            while rows := await self._take(found, 1):
-                yield rows[0]
+        return live_rows(self._of, gallery, self._take)
 
     async def _loose(self, subjects: StoredSubjects) -> AsyncIterator[list[Encounter]]:
         """Yield the encounters that are objects; none is due for compaction until all has been read."""
         subjects.loaded = False
         async with subjects.compacting:
             pass
+        subjects.loose = await self._run(subjects.tombstones.count)
         compacted = bool(subjects.segments.view.manifest.number)
         ids = await self._run(subjects.claims.stored) if compacted else []
         reads = [partial(subjects.claims.forms, part) for part in _slices(ids, _BATCH)]
@@ -214,23 +213,19 @@ class StoredRecords:
 
         await self._run(write_columns, await self._of(gallery), call, revision, batches)
 
-    async def inspect(self, gallery: Gallery, hold: Hold, *, repair: bool) -> AsyncGenerator[Inspected, None]:
+    def inspect(self, gallery: Gallery, hold: Hold, *, repair: bool) -> AsyncGenerator[Inspected, None]:
         """Yield what is sound in the records and what is wrong; `hold` keeps writers away from a subject."""
-        from facegrid.storage.records.inspection import Inspection, unreadable  # noqa: PLC0415  # as above
+        from facegrid.storage.records.inspection import inspect  # noqa: PLC0415  # pyarrow takes long to import
 
-        try:
-            subjects = await self._of(gallery)
-        except UnreadableObject:
-            yield await self._run(unreadable, self._store, gallery)
-            return
-        async with subjects.compacting:
-            inspection = Inspection(self._store, subjects, self._run, hold, repair)
-            async for part in inspection.parts():
-                yield part
+        return inspect(self._store, self._of, self._run, gallery, hold, repair=repair)
 
-    def due(self, loose: int) -> list[Gallery]:
-        """Return the loaded galleries with some number of changes that are not compacted."""
-        return [one.gallery for one in [*self._subjects.values()] if one.loaded and one.loose >= loose]
+    def due(self, loose: int, before: datetime) -> list[Gallery]:
+        """Return the loaded galleries with that many changes to compact, or rows to erase since that time."""
+        return [
+            one.gallery
+            for one in [*self._subjects.values()]
+            if one.loaded and (one.loose >= loose or _hides(one, before))
+        ]
 
     async def compact(self, gallery: Gallery, hold: Hold) -> None:
         """Make segments of small objects, and erase what is hidden in them.
@@ -270,6 +265,14 @@ class StoredRecords:
         results = await asyncio.gather(*(self._run(call) for call in calls), return_exceptions=True)
         return [_value(result) for result in results]
 
+    async def _in_any_room(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Delete, in the room that is kept for it where the store has no other."""
+        try:
+            return await self._run(call, *args, **kwargs)
+        except StorageFull:
+            await self._run(self._reserve.spend)
+            return await self._run(call, *args, **kwargs)
+
     async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(
@@ -279,6 +282,12 @@ class StoredRecords:
             if error.errno in _FULL:
                 raise StorageFull("the object store is full; its operator must make room") from error
             raise StoreUnavailable("the object store does not answer; retry later") from error
+
+
+def _hides(subjects: StoredSubjects, before: datetime) -> bool:
+    """Say whether a row has been hidden since before some time."""
+    since = subjects.hidden_since
+    return since is not None and since < before and subjects.segments.hides()
 
 
 def _slices(found: Sequence[T], length: int) -> list[Sequence[T]]:

@@ -92,6 +92,10 @@ class Segments:
         with self._swapping:
             self.erased.difference_update(encounter_ids)
 
+    def hides(self) -> bool:
+        """Say whether any row is hidden."""
+        return any(segment.hidden.any() for segment in self.view.segments)
+
     def __contains__(self, one: str) -> bool:
         """Say whether a row has this id, hidden or not."""
         return self._find(self.view, one) is not None

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from heapq import merge
 from itertools import groupby
@@ -38,7 +38,8 @@ class StoredSubjects:
 
     `loose` counts what a compaction would take up; `folding` are encounters that one is about to make rows,
     or was when its manifest failed, which may yet come; `compacting` is held by one, which only a gallery
-    that is `loaded` is due for; `unsettled` are encounters whose removal may not be complete.
+    that is `loaded` is due for; `hidden_since` is the time of the first deletion that may have rows left in
+    segments; `unsettled` are encounters whose removal may not be complete.
     """
 
     def __init__(self, store: ObjectStore, gallery: Gallery) -> None:
@@ -48,6 +49,7 @@ class StoredSubjects:
         self.segments = Segments(store, self.layout.segments, gallery.template_version, gallery.dimension)
         self.last_revision = self.segments.view.manifest.last_revision
         self.loaded, self.loose = False, 0
+        self.hidden_since: datetime | None = None
         self.compacting = asyncio.Lock()
         self.folding: set[str] = set()
         self.unsettled: set[str] = set()
@@ -240,6 +242,8 @@ class StoredSubjects:
         self.segments.erase(tombstone.encounter_ids)
         self.unsettled.update(tombstone.encounter_ids)
         self.loose += 1
+        written = tombstone.written or datetime.now(UTC)
+        self.hidden_since = min(self.hidden_since or written, written)
         self.last_revision = max(self.last_revision, tombstone.revision)
 
     def _marked(self, folder: SubjectFolder) -> list[Encounter]:

@@ -46,7 +46,8 @@ class Tombstones:
 
     def write_for_row(self, encounter_id: str) -> None:
         """Hide the row of an encounter that was replaced, whose successor may go before it."""
-        form = {"encounter_ids": [encounter_id], "revision": 0, "fingerprint": ""}
+        time = datetime.now(UTC).isoformat()
+        form = {"encounter_ids": [encounter_id], "revision": 0, "fingerprint": "", "time": time}
         self._store.put(self.key(encounter_id), to_json(form))
 
     def stored(self) -> Iterator[tuple[str, Tombstone]]:
@@ -55,10 +56,15 @@ class Tombstones:
             name = key.removeprefix(self._layout.tombstones).removesuffix(".json")
             yield name, read(self._store, key, _parse)[1]
 
+    def count(self) -> int:
+        """Return the number of the tombstones that are objects."""
+        return sum(1 for _ in self._store.keys(self._layout.tombstones))
+
     def key(self, name: str) -> str:
         """Return the key of a tombstone."""
         return f"{self._layout.tombstones}{name}.json"
 
 
 def _parse(form: Form) -> tuple[str, Tombstone]:
-    return form["fingerprint"], Tombstone(tuple(form["encounter_ids"]), form["revision"])
+    written = datetime.fromisoformat(form["time"]) if "time" in form else None
+    return form["fingerprint"], Tombstone(tuple(form["encounter_ids"]), form["revision"], written)
