@@ -76,15 +76,17 @@ def main() -> None:
     print_table(measured)
     if len(options.templates) > 1:
         first = [one for one in measured if one.filling.per_subject == options.per_subject[0]]
-        draw_chart(
-            options.chart,
-            [one.filling.templates for one in first],
-            {
-                "Identify through gRPC": [statistics.median(one.one) for one in first],
-                "faiss 8-bit, two shards": [statistics.median(one.int8) for one in first],
-                "faiss flat, two shards": [statistics.median(one.flat) for one in first],
-            },
-        )
+        times = {
+            "Identify through gRPC": [one.one for one in first],
+            "faiss 8-bit, two shards": [one.int8 for one in first],
+            "faiss flat, two shards": [one.flat for one in first],
+        }
+        sizes = [one.filling.templates for one in first]
+        lines = {
+            name: list(zip(sizes, map(statistics.median, values), strict=True))
+            for name, values in times.items()
+        }
+        draw_chart(options.chart, "templates in the gallery", "ms", lines)
 
 
 def measure(filling: Filling, count: int) -> Measured:

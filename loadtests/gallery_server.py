@@ -45,7 +45,7 @@ def serve(folder: Path, filling: Filling, pipe: Connection) -> None:
     """
     configure_log(json=False, quiet=True)
     settings = Settings(data=folder / "data", models=folder / "models", pack=PACK)
-    _build_wide_pack(settings.models)
+    build_wide_pack(settings.models)
     runtime = LocalRuntime(settings)
     with Client(runtime.start()) as client:
         client.create_gallery(GALLERY)
@@ -110,7 +110,7 @@ def _rows(vectors: np.ndarray, first: int, prefix: str, per_subject: int) -> Ind
     )
 
 
-def _build_wide_pack(models: Path) -> None:
+def build_wide_pack(models: Path) -> None:
     """Make the open pack again with an embedder of 512 numbers, which no search by template runs."""
     folder = models / PACK
     shutil.copytree(build_open_pack(models), folder)

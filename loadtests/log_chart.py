@@ -1,4 +1,4 @@
-"""A chart of milliseconds over gallery size, both in powers of ten, drawn with Pillow."""
+"""A chart of lines of points, both axes in powers of ten, drawn with Pillow."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,26 +11,35 @@ _LEFT, _TOP, _RIGHT, _BOTTOM = 80, 40, 40, 60
 _COLOURS = ("#1668b8", "#d9822b", "#4c8c4a", "#8a4fa3")
 
 
-def draw_chart(path: Path, sizes: Sequence[int], lines: Mapping[str, Sequence[float]]) -> None:
-    """Write a PNG with a line for each name, whose values are milliseconds at the sizes."""
+Point = tuple[float, float]
+
+
+def draw_chart(
+    path: Path, across: str, up: str, lines: Mapping[str, Sequence[Point]], marked: Sequence[Point] = ()
+) -> None:
+    """Write a PNG with a line for each name, and rings around the points that are marked."""
     image = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(15)
-    across = _Axis(sizes, _LEFT, _WIDTH - _RIGHT)
-    up = _Axis([value for values in lines.values() for value in values], _HEIGHT - _BOTTOM, _TOP)
-    for power in across.powers:
-        pen.line([(across.at(power), _TOP), (across.at(power), _HEIGHT - _BOTTOM)], "#dddddd")
-        pen.text((across.at(power), _HEIGHT - _BOTTOM + 8), f"{power:,.0f}", "black", font, "ma")
-    for power in up.powers:
-        pen.line([(_LEFT, up.at(power)), (_WIDTH - _RIGHT, up.at(power))], "#dddddd")
-        pen.text((_LEFT - 8, up.at(power)), f"{power:g} ms", "black", font, "rm")
-    pen.text((_WIDTH / 2, _HEIGHT - 12), "templates in the gallery", "black", font, "ms")
-    for number, (name, values) in enumerate(lines.items()):
+    points = [point for line in lines.values() for point in line]
+    width = _Axis([x for x, _ in points], _LEFT, _WIDTH - _RIGHT)
+    height = _Axis([y for _, y in points], _HEIGHT - _BOTTOM, _TOP)
+    for power in width.powers:
+        pen.line([(width.at(power), _TOP), (width.at(power), _HEIGHT - _BOTTOM)], "#dddddd")
+        pen.text((width.at(power), _HEIGHT - _BOTTOM + 8), f"{power:,.10g}", "black", font, "ma")
+    for power in height.powers:
+        pen.line([(_LEFT, height.at(power)), (_WIDTH - _RIGHT, height.at(power))], "#dddddd")
+        pen.text((_LEFT - 8, height.at(power)), f"{power:,.10g}", "black", font, "rm")
+    pen.text((_WIDTH / 2, _HEIGHT - 12), across, "black", font, "ms")
+    pen.text((_LEFT, _TOP - 12), up, "black", font, "ls")
+    for number, (name, line) in enumerate(lines.items()):
         colour = _COLOURS[number]
-        points = [(across.at(size), up.at(value)) for size, value in zip(sizes, values, strict=True)]
-        pen.line(points, colour, width=3)
-        for x, y in points:
+        placed = [(width.at(x), height.at(y)) for x, y in line]
+        pen.line(placed, colour, width=3)
+        for x, y in placed:
             pen.ellipse([x - 4, y - 4, x + 4, y + 4], colour)
         pen.text((_LEFT + 16, _TOP + 10 + 22 * number), name, colour, font)
+    for x, y in [(width.at(x), height.at(y)) for x, y in marked]:
+        pen.ellipse([x - 10, y - 10, x + 10, y + 10], outline="#d62728", width=3)
     image.save(path)
 
 

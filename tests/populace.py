@@ -21,7 +21,7 @@ async def enrol_people(house: House, *, one: int, several: int, prefix: str = ""
 async def _enrol(house: House, gallery: str, name: str, photograph: bytes) -> None:
     template = fake_template(photograph)
     await house.enroll(
-        call("Enroll", fingerprint=photograph.decode()),
+        call("Enroll", fingerprint=photograph.decode(), timeout_s=300),
         gallery,
         subject_id=name,
         mode=EnrollMode.ADD,

@@ -8,7 +8,6 @@ from facegrid.identity.audit import GalleryAudit
 from facegrid.identity.compaction import Compact
 from facegrid.identity.probing import Trials
 from facegrid.identity.progress import Progress
-from facegrid.identity.writes import Writes
 from house import House, call
 from populace import enrol_people
 
@@ -61,8 +60,7 @@ async def test_no_probe_is_in_the_index(house: House) -> None:
 async def test_compacted_and_loose_records_are_read_alike(house: House) -> None:
     """Every template counts once, whichever form it has, and a deleted one no more."""
     await enrol_people(house, one=10, several=5)
-    writes = Writes(1)
-    assert await Compact(house.galleries, house.records, house.projection, writes, 1)() == 1
+    assert await Compact(house.galleries, house.records, house.projection, house.subjects._writes, 1)() == 1
     await enrol_people(house, one=10, several=0, prefix="later")
     await house.subjects.delete(call("DeleteSubject"), "g", "one0")
     found = await audit(house)
@@ -95,7 +93,13 @@ async def test_an_audit_says_how_far_it_is(house: House) -> None:
     reported: list[Progress] = []
     await house.audit(call("AuditGallery"), "g", 30, reported.append)
     steps = list(dict.fromkeys(one.step for one in reported))
-    assert steps == ["counting templates", "drawing subjects", "searching exactly", "searching the index"]
+    assert steps == [
+        "building the index",
+        "counting templates",
+        "drawing subjects",
+        "searching exactly",
+        "searching the index",
+    ]
     assert all(one.done <= one.total for one in reported if one.total)
     assert (reported[-1].done, reported[-1].total) == (30, 30)
 

@@ -251,6 +251,10 @@ class Index(Protocol):
         """Let an index that was begun beside a gallery's take its place in one step, and remove the old."""
         ...
 
+    async def build(self, gallery: str) -> None:
+        """Wait until the index is as searches will find it when nothing changes any more."""
+        ...
+
     async def drop(self, gallery: str) -> None:
         """Remove the whole index of a gallery, if there is one."""
         ...

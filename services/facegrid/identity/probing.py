@@ -58,6 +58,8 @@ class Trials:
     async def prepare(self, gallery: Gallery, sample: int, report: Report) -> Trial:
         """Make `sample` probes of subjects with one template, and of such with several."""
         rng, survey = np.random.default_rng(), Survey()
+        report(Progress("building the index", 0, 0))
+        await self._projection.build(gallery)
         async for done in self.each_block(gallery, survey.add):
             report(Progress("counting templates", done, 0))
         collector = Collector(survey.draw(sample, gallery.dimension, rng))

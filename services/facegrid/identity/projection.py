@@ -220,6 +220,10 @@ class Projection:
                 ]
             limit *= _OVERFETCH
 
+    async def build(self, gallery: Gallery) -> None:
+        """Wait until the index is as searches will find it when nothing changes any more."""
+        await self._index.build(gallery.gallery_id)
+
     async def drop(self, gallery_id: str) -> None:
         """Forget a deleted gallery, for good; those who wait for it get GalleryNotFound."""
         self._dropped.add(gallery_id)

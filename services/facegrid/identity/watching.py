@@ -1,6 +1,7 @@
 """Watching: a small share of real searches is held against exact search, beside other calls."""
 
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,7 @@ from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
 
 _MOST_WAITING = 64
+_LARGEST_SHARE = 0.1  # of the time that comparisons take
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,15 @@ class WatchSearches:
     """Takes searches of approximate galleries and compares those of a gallery in one reading of its records.
 
     Exact are the records alone: an index that searches all of its cells still compares 8-bit codes. A reading
-    takes seconds at a million templates, so 64 probes wait at most, in memory, and more are let go.
+    takes seconds at a million templates: it rests nine times as long, 64 probes wait at most, in memory, and
+    more are let go.
     """
 
     def __init__(self, projection: Projection, trials: Trials, share: float) -> None:
         """Take the projection, what reads the records, and the share of searches to compare, from 0 to 1."""
         self._projection, self._trials, self._share = projection, trials, share
         self._waiting: list[_Search] = []
+        self._rested = 0.0
         self._tallies: dict[str, Tally] = {}
 
     def offer(self, gallery: Gallery, probes: Floats, found: Sequence[Sequence[Hit]]) -> None:
@@ -56,8 +60,9 @@ class WatchSearches:
                 self._waiting.append(_Search(gallery, probe, hits))
 
     async def __call__(self) -> int:
-        """Compare the searches of one gallery, if there are some; returns their number."""
-        if not self._waiting:
+        """Compare the searches of one gallery, if there are some and it is time; returns their number."""
+        start = time.monotonic()
+        if not self._waiting or start < self._rested:
             return 0
         gallery = self._waiting[0].gallery
         searches = [one for one in self._waiting if one.gallery.gallery_id == gallery.gallery_id]
@@ -65,6 +70,7 @@ class WatchSearches:
         if not self._projection.is_dropped(gallery):
             compared = Tally.of(await self._compare(gallery, searches))
             self._tallies[gallery.gallery_id] = self._tally(gallery) + compared
+        self._rested = time.monotonic() + (time.monotonic() - start) * (1 / _LARGEST_SHARE - 1)
         return len(searches)
 
     def galleries(self) -> list[WatchedGallery]:

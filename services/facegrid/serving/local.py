@@ -114,12 +114,13 @@ async def running(settings: Settings, listen: str, vision: Vision) -> AsyncItera
         address = await _listen(application.server, listen)
         if settings.metrics:
             stack.enter_context(serving(application.metrics, settings.metrics))
-        works = upkeep(
-            compact=application.compact,
-            catch_up=application.catch_up,
-            watch_searches=application.watch_searches,
+        await stack.enter_async_context(
+            upkeep(
+                compact=application.compact,
+                catch_up=application.catch_up,
+                watch_searches=application.watch_searches,
+            )
         )
-        await stack.enter_async_context(works)
         stack.push_async_callback(application.server.stop, settings.drain_s)
         store.announce(address)
         await application.load()

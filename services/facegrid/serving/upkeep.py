@@ -1,7 +1,6 @@
 """What a server does beside its calls."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -10,7 +9,6 @@ import structlog
 from facegrid.domain.errors import ConfigurationError, FacegridError
 
 _PAUSE_S, _PAUSE_AFTER_FAILURE_S = 0.25, 30.0
-_SHARES = {"watch_searches": 0.1}  # of the time, at most
 
 
 @asynccontextmanager
@@ -26,15 +24,12 @@ async def upkeep(**works: Callable[[], Awaitable[int]]) -> AsyncIterator[None]:
 
 
 async def _repeat(name: str, work: Callable[[], Awaitable[int]]) -> None:
-    """Work again and again, for no more than a share of the time."""
-    share = _SHARES.get(name, 1.0)
     log = structlog.get_logger()
     while True:
-        start = time.monotonic()
+        pause = _PAUSE_S
         try:
             if count := await work():
                 log.info("upkeep", work=name, count=count)
-            pause = max(_PAUSE_S, (time.monotonic() - start) * (1 / share - 1))
         except Exception as error:  # noqa: BLE001  # whatever it was, the next may succeed
             known = isinstance(error, FacegridError | ConfigurationError)
             message = str(error) if known else ""

@@ -74,6 +74,7 @@ class Application:
     index: Index
     compact: Compact
     catch_up: CatchUp
+    audit: AuditGallery
     watch_searches: WatchSearches
     metrics: Metrics
     threads: Executor
@@ -164,6 +165,7 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
     galleries = Galleries(records, projection, extract, writes)
     threads = ThreadPoolExecutor(1, "audit", os.nice, (_LOWEST_PRIORITY,))
     trials = Trials(records, projection, threads)
+    audit = AuditGallery(galleries, projection, trials)
     watch_searches, metrics = WatchSearches(projection, trials, settings.audit_share), Metrics()
     metrics.watch(watch_searches.galleries)
     servicers = Servicers(
@@ -178,7 +180,7 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
             metrics,
         ),
         MaintenanceServicer(
-            AuditGallery(galleries, projection, trials),
+            audit,
             TuneGallery(galleries, projection, trials),
             RebuildIndex(galleries, projection),
             CheckGallery(galleries, records, projection, writes),
@@ -195,6 +197,7 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision) -> A
         index,
         compact,
         CatchUp(projection, writes),
+        audit,
         watch_searches,
         metrics,
         threads,

@@ -140,6 +140,16 @@ class MilvusIndex:
         name = _alias(beside)
         await self._run(self._writers, MilvusCollection.drop_others, gallery, name.rpartition("_")[0], {name})
 
+    async def build(self, gallery: str) -> None:
+        """Seal the rows and wait for their index: until it is built, a search compares each of them.
+
+        Raises IndexLoading where the gallery is not open.
+        """
+        self._open_one(gallery)
+        await self._run(self._checker, MilvusCollection.seal, gallery)
+        while not await self._run(self._checker, MilvusCollection.is_built, gallery):  # noqa: ASYNC110  # no event
+            await asyncio.sleep(_SETTLING_S)
+
     async def drop(self, gallery: str) -> None:
         """Remove all collections of a gallery and its alias."""
         self._opened.pop(gallery, None)

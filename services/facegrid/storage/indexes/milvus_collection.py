@@ -203,6 +203,17 @@ class MilvusCollection:
             return [[_hit(row["entity"], row["distance"]) for row in rows] for rows in found]
         return [_ranked(rows, probe, limit) for rows, probe in zip(found, probes, strict=True)]
 
+    def seal(self) -> None:
+        """Let rows grow no more that have no index yet, and are compared one by one."""
+        self._client.flush(self._alias, timeout=_LOADING_S)
+
+    def is_built(self) -> bool:
+        """Say whether all rows that are sealed have their index, and searches use it."""
+        described = self._client.describe_index(self._alias, "vector", timeout=self._timeout_s)
+        loaded = self._client.list_loaded_segments(self._alias, timeout=self._timeout_s)
+        rows = sum(one.num_rows for one in loaded if one.state.name == "Sealed")
+        return not described["pending_index_rows"] and rows >= described["total_rows"]
+
     def drop(self) -> None:
         """Remove all collections of the gallery and their alias, or the one collection of this name."""
         client, timeout = self._client, self._timeout_s

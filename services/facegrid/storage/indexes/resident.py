@@ -144,6 +144,9 @@ class ResidentIndex:
         """Let other rows take the place of a gallery's; searches under way end on the old ones."""
         self._galleries[gallery] = self._galleries.pop(beside)
 
+    async def build(self, gallery: str) -> None:
+        """Do nothing: rows are searched alike from the first moment."""
+
     async def drop(self, gallery: str) -> None:
         """Forget a gallery."""
         self._galleries.pop(gallery, None)
