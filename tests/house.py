@@ -17,6 +17,8 @@ from facegrid.domain.labels import NO_LABELS, Labels
 from facegrid.domain.templates import SentTemplate
 from facegrid.identity.analyze import Analyze
 from facegrid.identity.audit import AuditGallery
+from facegrid.identity.check import CheckGallery
+from facegrid.identity.duplicates import FindDuplicates
 from facegrid.identity.enroll import Enroll, EnrollMode
 from facegrid.identity.extract import Extract
 from facegrid.identity.galleries import Galleries
@@ -26,6 +28,7 @@ from facegrid.identity.migrations import Migrations
 from facegrid.identity.ports import Index
 from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
+from facegrid.identity.rebuild import RebuildIndex
 from facegrid.identity.searching import EVERYWHERE, Scope
 from facegrid.identity.shadow import Shadow
 from facegrid.identity.subjects import Subjects
@@ -69,6 +72,9 @@ class House:
     analyze: Analyze
     audit: AuditGallery
     tune: TuneGallery
+    rebuild: RebuildIndex
+    check: CheckGallery
+    duplicates: FindDuplicates
     watch: WatchSearches
     threads: Executor
     metrics: Metrics
@@ -186,6 +192,9 @@ def build_house(
         Analyze(galleries, extract, vision, [Attribute.AGE, Attribute.GENDER_PRESENTATION]),
         AuditGallery(galleries, projection, trials),
         TuneGallery(galleries, projection, trials),
+        RebuildIndex(galleries, projection),
+        CheckGallery(galleries, records, projection, writes),
+        FindDuplicates(galleries, records, projection, threads, by_search=False),
         watch,
         threads,
         metrics,

@@ -1,15 +1,13 @@
 """What every index promises."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import pytest
 
+from contract.indexes import DIMENSION, rows
 from facegrid.domain.errors import IndexLoading, InvalidField, StoreUnavailable
-from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import IndexRows
 from facegrid.domain.index_settings import IndexSettings, SearchMethod
 from facegrid.domain.labels import NO_LABELS
@@ -18,48 +16,7 @@ from facegrid.domain.templates import round_score
 from facegrid.identity.ports import Index
 from facegrid.storage.indexes.milvus import MilvusIndex
 from facegrid.storage.indexes.milvus_connection import MilvusOptions
-from facegrid.storage.indexes.resident import ResidentIndex
 from index_rows import unit_vectors
-
-DIMENSION = 16
-
-
-@pytest.fixture(
-    scope="module",
-    params=[
-        "resident",
-        pytest.param("milvus-lite", marks=pytest.mark.integration),
-        pytest.param("milvus-server", marks=pytest.mark.integration),
-    ],
-)
-def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
-    """Make an index of each kind; the tests use a gallery each."""
-    folder = tmp_path_factory.mktemp("index")
-    made = {
-        "resident": lambda: ResidentIndex(4),
-        "milvus-lite": lambda: MilvusIndex(str(folder / "milvus")),
-        "milvus-server": lambda: MilvusIndex(request.getfixturevalue("milvus_uri")),
-    }[request.param]()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def gallery() -> str:
-    """Make the id of a gallery that no other test uses."""
-    return uuid4().hex
-
-
-def rows(vectors: Floats, prefix: str = "e") -> IndexRows:
-    """Return a row for each vector, two samples an encounter, four a subject."""
-    numbers = range(len(vectors))
-    return IndexRows(
-        [f"s{number // 4}" for number in numbers],
-        [f"{prefix}{number // 2}" for number in numbers],
-        [number % 2 for number in numbers],
-        vectors,
-        [NO_LABELS] * len(vectors),
-    )
 
 
 def keys(hits: list[Hit]) -> list[str]:

@@ -32,7 +32,7 @@ def servicers_of(house: House) -> Servicers:
         FaceServicer(house.extract, Compare(house.extract), house.analyze),
         GalleryServicer(house.galleries, house.subjects, house.update),
         IdentityServicer(house.enroll, house.verify, house.identify, house.metrics),
-        MaintenanceServicer(house.audit, house.tune),
+        MaintenanceServicer(house.audit, house.tune, house.rebuild, house.check, house.duplicates),
         MigrationServicer(house.migrations),
         BulkServicer(
             ImportTemplates(house.galleries, house.records, house.projection),

@@ -7,10 +7,12 @@ import typer
 from facegrid import __version__
 from facegrid.cli.analyze import analyze
 from facegrid.cli.bulk import bulk_app
+from facegrid.cli.duplicates import find_duplicates
 from facegrid.cli.enroll import enroll
 from facegrid.cli.galleries import gallery_app
 from facegrid.cli.identify import identify
 from facegrid.cli.maintenance import audit_gallery, tune_gallery
+from facegrid.cli.mending import check_gallery, rebuild_index
 from facegrid.cli.migrations import (
     cancel_migration,
     cut_over,
@@ -48,6 +50,9 @@ gallery_app.command("audit")(audit_gallery)
 gallery_app.command("tune")(tune_gallery)
 for step in (migrate, migration, cut_over, roll_back, finish_migration, cancel_migration):
     gallery_app.command()(step)
+gallery_app.command("rebuild")(rebuild_index)
+gallery_app.command("check")(check_gallery)
+gallery_app.command("duplicates")(find_duplicates)
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(subject_app, name="subject")
 app.add_typer(bulk_app, name="bulk")

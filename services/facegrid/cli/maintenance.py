@@ -7,12 +7,11 @@ from typing import Annotated, Any
 import typer
 from google.protobuf.json_format import MessageToDict
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.galleries import Name
+from facegrid.cli.jobs import follow
 from facegrid.cli.output import AsJson, table
-from facegrid.cli.photographs import errors_console
 from facegrid.v1 import maintenance_service_pb2 as pb
 from facegrid.v1 import types_pb2
 
@@ -116,18 +115,7 @@ def _show(tuning: pb.GalleryTuning) -> None:
 
 
 def _last(steps: Iterator[Any]) -> Any:
-    """Show the progress of a job and return its last message."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(
-        *columns, console=errors_console, disable=not errors_console.is_terminal, transient=True
-    ) as bar:
-        task, last = bar.add_task("", total=None), None
-        for last in steps:
-            if last.HasField("progress"):
-                progress = last.progress
-                bar.update(
-                    task, description=progress.step, completed=progress.done, total=progress.total or None
-                )
+    *_, last = follow(steps)
     return last
 
 

@@ -44,6 +44,22 @@ class MaintenanceCalls:
         )
         yield from self._stream(self._stub.TuneGallery, request)
 
+    def rebuild_index(self, gallery: str) -> Iterator[pb.RebuildIndexResponse]:
+        """Make a gallery's index anew from its records."""
+        yield from self._stream(self._stub.RebuildIndex, pb.RebuildIndexRequest(gallery=gallery))
+
+    def check_gallery(self, gallery: str, *, repair: bool = False) -> Iterator[pb.CheckGalleryResponse]:
+        """Compare a gallery's records and index with each other and with what they promise."""
+        request = pb.CheckGalleryRequest(gallery=gallery, repair=repair)
+        yield from self._stream(self._stub.CheckGallery, request)
+
+    def find_duplicates(
+        self, gallery: str, threshold: float | None = None, *, cursor: str = ""
+    ) -> Iterator[pb.FindDuplicatesResponse]:
+        """Find the pairs of subjects that may be one person; a cursor goes on where it stands."""
+        request = pb.FindDuplicatesRequest(gallery=gallery, threshold=threshold, cursor=cursor)
+        yield from self._stream(self._stub.FindDuplicates, request)
+
     def _stream(self, method: Callable[..., Iterator[_Answer]], request: Any) -> Iterator[_Answer]:
         """Make a call without a deadline, which ends where the iterator is closed."""
         request.context.request_id = uuid4().hex

@@ -28,6 +28,7 @@ FacegridError
 │   ├── PackNotInstalled      the gallery is bound to a pack that this server does not hold
 │   ├── AttributeNotAvailable the pack has no model that reads an attribute
 │   ├── EncounterDeleted      a request id whose encounter was deleted
+│   ├── MaintenanceRunning    another call does such work on the gallery
 │   └── WrongMigrationState   the gallery's migration, or the lack of one, does not allow it
 ├── Unavailable           the same request may succeed later
 │   ├── IndexLoading
@@ -71,6 +72,10 @@ def _rebuild(kind: type[FacegridError], message: str, field: str, metadata: dict
 
 class ConfigurationError(Exception):
     """The program cannot start or go on as it is set up; the sentence names what to change."""
+
+
+class DamagedRecords(ConfigurationError):
+    """An object of the records can't be read; the sentence, for operators, names its key."""
 
 
 class InvalidInput(FacegridError):
@@ -229,6 +234,12 @@ class WrongMigrationState(WrongState):
     """The gallery has no migration or another one, or this one has to go on first."""
 
     reason = "WRONG_MIGRATION_STATE"
+
+
+class MaintenanceRunning(WrongState):
+    """Another call does work on the gallery of which one runs at a time."""
+
+    reason = "MAINTENANCE_RUNNING"
 
 
 class Unavailable(FacegridError):

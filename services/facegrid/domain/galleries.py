@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from zlib import crc32
 
 import numpy as np
 
@@ -192,6 +193,26 @@ class IndexRows:
             self.vectors[list(rows)],
             [self.labels[row] for row in rows],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """A row that an index holds, its vector as a checksum."""
+
+    subject_id: str
+    encounter_id: str
+    sample: int
+    checksum: int
+
+    @property
+    def key(self) -> str:
+        """The row's primary key."""
+        return f"{self.encounter_id}/{self.sample}"
+
+
+def checksum(vector: Floats) -> int:
+    """Return the CRC-32 of a vector's little-endian float32."""
+    return crc32(vector.astype("<f4").tobytes())
 
 
 def index_rows(encounters: Sequence[Encounter], dimension: int) -> IndexRows:

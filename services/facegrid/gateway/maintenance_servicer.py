@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -10,9 +11,20 @@ import grpc
 from facegrid.domain.audits import Share, Tally
 from facegrid.domain.revisions import revision_token
 from facegrid.gateway import convert
+from facegrid.gateway.convert_maintenance import (
+    check_progress,
+    checked_to_proto,
+    duplicates_result_to_proto,
+    duplicates_to_proto,
+    finding_to_proto,
+    rebuilt_to_proto,
+)
 from facegrid.gateway.progress import with_progress
 from facegrid.identity.audit import DEFAULT_SAMPLE, AuditGallery, GalleryAudit
+from facegrid.identity.check import Checked, CheckGallery
+from facegrid.identity.duplicates import DuplicatesFound, FindDuplicates
 from facegrid.identity.progress import Progress
+from facegrid.identity.rebuild import RebuildIndex
 from facegrid.identity.tune import EffortTrial, GalleryTuning, Goal, TuneGallery, Verdict
 from facegrid.v1 import maintenance_service_pb2 as pb
 from facegrid.v1 import types_pb2
@@ -24,11 +36,19 @@ _VERDICTS = {verdict: pb.TuningVerdict.Value(f"TUNING_VERDICT_{verdict.name}") f
 
 
 class MaintenanceServicer(MaintenanceServiceServicer):
-    """AuditGallery and TuneGallery."""
+    """Audits, tunings, rebuilds, checks and duplicates."""
 
-    def __init__(self, audit: AuditGallery, tune: TuneGallery) -> None:
+    def __init__(
+        self,
+        audit: AuditGallery,
+        tune: TuneGallery,
+        rebuild: RebuildIndex,
+        check: CheckGallery,
+        duplicates: FindDuplicates,
+    ) -> None:
         """Take the use cases."""
         self._audit, self._tune = audit, tune
+        self._rebuild, self._check, self._duplicates = rebuild, check, duplicates
 
     async def AuditGallery(
         self, request: pb.AuditGalleryRequest, context: _Context
@@ -52,6 +72,44 @@ class MaintenanceServicer(MaintenanceServiceServicer):
                 yield pb.TuneGalleryResponse(progress=_progress(step))
             else:
                 yield pb.TuneGalleryResponse(tuning=_tuning(step))
+
+    async def RebuildIndex(
+        self, request: pb.RebuildIndexRequest, context: _Context
+    ) -> AsyncIterator[pb.RebuildIndexResponse]:
+        """Make an index anew."""
+        convert.call_of(request, context)
+        async with aclosing(self._rebuild(request.gallery)) as steps:
+            async for step in steps:
+                progress = pb.Progress(step="rebuilding", done=step.encounters, total=step.total)
+                yield pb.RebuildIndexResponse(progress=progress)
+        yield pb.RebuildIndexResponse(rebuilt=rebuilt_to_proto(step))
+
+    async def CheckGallery(
+        self, request: pb.CheckGalleryRequest, context: _Context
+    ) -> AsyncIterator[pb.CheckGalleryResponse]:
+        """Compare records and index."""
+        convert.call_of(request, context)
+        async with aclosing(self._check(request.gallery, repair=request.repair)) as steps:
+            async for step in steps:
+                if isinstance(step, Checked):
+                    yield pb.CheckGalleryResponse(check=checked_to_proto(step))
+                    return
+                for finding in step.findings:
+                    yield pb.CheckGalleryResponse(finding=finding_to_proto(finding))
+                yield pb.CheckGalleryResponse(progress=check_progress(step))
+
+    async def FindDuplicates(
+        self, request: pb.FindDuplicatesRequest, context: _Context
+    ) -> AsyncIterator[pb.FindDuplicatesResponse]:
+        """Find pairs of subjects that may be one person."""
+        convert.call_of(request, context)
+        threshold = request.threshold if request.HasField("threshold") else None
+        async with aclosing(self._duplicates(request.gallery, threshold, request.cursor)) as steps:
+            async for step in steps:
+                if isinstance(step, DuplicatesFound):
+                    yield pb.FindDuplicatesResponse(result=duplicates_result_to_proto(step))
+                else:
+                    yield duplicates_to_proto(step)
 
 
 def _progress(progress: Progress) -> pb.Progress:

@@ -1,6 +1,7 @@
 """A caller's deadline: what waits for a store or an index answers before it."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from facegrid.domain.errors import StoreUnavailable
 
 STORE_LATE = "the object store did not answer in time; retry later"
 _ANSWER_MARGIN = 0.9
+_LONGEST_WAIT_S = 10.0
 
 
 @asynccontextmanager
@@ -23,3 +25,9 @@ async def before(deadline: float | None, message: str) -> AsyncIterator[None]:
             yield
     except TimeoutError:
         raise StoreUnavailable(message) from None
+
+
+def patience(deadline: float | None) -> float:
+    """Return the seconds to wait for an index: ten, or so few that the answer at their end is ours."""
+    left = math.inf if deadline is None else max(0.0, deadline - time.monotonic())
+    return min(left * _ANSWER_MARGIN, _LONGEST_WAIT_S)

@@ -31,6 +31,11 @@ class Filling:
         last = await self._records.last_revision(gallery)
         state.revision = max(state.revision, last, known.revision if known else 0)
         state.complete = True
+        await self.note_place()
+
+    async def note_place(self) -> None:
+        """Note which index it is, and how far it has come."""
+        gallery, state = self._gallery, self._state
         state.place = await self._index.resume(gallery.gallery_id, gallery.template_version, gallery.index)
         if state.place:
             await self._records.set_watermark(gallery.gallery_id, state.watermark)

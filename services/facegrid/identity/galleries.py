@@ -9,7 +9,14 @@ from functools import partial
 
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.calls import Call
-from facegrid.domain.errors import GalleryNotFound, InvalidField, PackChanged, PackNotFound, PackNotInstalled
+from facegrid.domain.errors import (
+    DamagedRecords,
+    GalleryNotFound,
+    InvalidField,
+    PackChanged,
+    PackNotFound,
+    PackNotInstalled,
+)
 from facegrid.domain.galleries import Gallery
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings, check_index, check_nprobe
 from facegrid.domain.matching import check_threshold
@@ -101,11 +108,16 @@ class Galleries:
                 held.add(self._extract.pack(name).name)
         return held
 
-    async def fill(self) -> None:
-        """Fill the index of each gallery."""
+    async def fill(self) -> dict[str, DamagedRecords]:
+        """Fill the index of each gallery; return what is wrong with those whose records can't be read."""
+        damaged = {}
         async for gallery in self.all():
-            with suppress(GalleryNotFound):  # deleted while it was filled
-                await self._projection.fill(gallery)
+            try:
+                with suppress(GalleryNotFound):  # deleted while it was filled
+                    await self._projection.fill(gallery)
+            except DamagedRecords as error:
+                damaged[gallery.name] = error
+        return damaged
 
     async def get(self, name: str) -> Gallery:
         """Return a gallery's settings. Raises InvalidField and GalleryNotFound."""

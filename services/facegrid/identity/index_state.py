@@ -1,4 +1,4 @@
-"""What is known of one gallery's index."""
+"""What is known of one gallery's index: what it shows, what it is not to show, and what it owes."""
 
 import asyncio
 from collections import Counter
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from facegrid.domain.galleries import Encounter, Gallery, Watermark
 from facegrid.domain.revisions import next_revision
+from facegrid.identity.index_writer import IndexWriter
 
 
 @dataclass(slots=True)
@@ -22,6 +23,7 @@ class IndexState:
     """
 
     gallery: Gallery
+    writer: IndexWriter
     filling: asyncio.Task[None] | None = None
     revision: int = 0
     given: int = 0
@@ -84,6 +86,10 @@ class IndexState:
         """Let searches leave encounters out, and count them no more."""
         for noted in (self.hidden, *self.leaving):
             noted.update(encounter_ids)
+        self.forget(encounter_ids)
+
+    def forget(self, encounter_ids: Sequence[str]) -> None:
+        """Count encounters no more."""
         gone = [self.shown.pop(one) for one in encounter_ids if one in self.shown]
         for subject_id in gone:
             self.subjects[subject_id] -= 1

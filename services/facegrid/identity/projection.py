@@ -1,12 +1,13 @@
 """The indexes as projections of the records: filled at start, changed with them, never searched in part."""
 
 import asyncio
-import math
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 
 from facegrid.domain.errors import (
+    ConfigurationError,
+    FacegridError,
     GalleryMoved,
     GalleryNotFound,
     IndexLoading,
@@ -15,18 +16,18 @@ from facegrid.domain.errors import (
 )
 from facegrid.domain.faces import Floats
 from facegrid.domain.filters import UNRESTRICTED, Restriction
-from facegrid.domain.galleries import Encounter, Gallery, IndexRows, index_rows
-from facegrid.domain.matching import Hit, best_per_subject, is_settled
+from facegrid.domain.galleries import Encounter, Gallery, IndexEntry, IndexRows, index_rows
+from facegrid.domain.matching import Hit
+from facegrid.identity.deadlines import patience
 from facegrid.identity.filling import Filling
+from facegrid.identity.index_search import best_subjects, samples_above
 from facegrid.identity.index_state import IndexState
+from facegrid.identity.index_writer import IndexWriter
 from facegrid.identity.ports import Index, Records
+from facegrid.identity.row_stream import stream_rows
 
-_LONGEST_WAIT_S = 10.0
-_ANSWER_MARGIN = 0.9
 _HIDDEN_FOR_S = 60.0
-_OVERFETCH = 4
 _SETTLING_S = 0.5
-_ROWS_A_STEP = 4096
 
 
 class Projection:
@@ -58,7 +59,7 @@ class Projection:
         """
         if self.is_dropped(gallery):
             raise self.gone(gallery)
-        state = self._states.setdefault(gallery.gallery_id, IndexState(gallery))
+        state = self._known(gallery)
         if state.filling is None or (state.filling.done() and _failed(state.filling)):
             state.filling = asyncio.create_task(self._fill(gallery, state))
         return asyncio.shield(state.filling)
@@ -66,7 +67,7 @@ class Projection:
     async def ready(self, gallery: Gallery, deadline: float | None = None) -> None:
         """Wait until the gallery's index is filled. Raises IndexLoading and GalleryNotFound."""
         try:
-            await asyncio.wait_for(self.fill(gallery), _patience(deadline))
+            await asyncio.wait_for(self.fill(gallery), patience(deadline))
         except TimeoutError:
             raise IndexLoading(f"gallery {gallery.name} is still being loaded; retry in a moment") from None
 
@@ -75,7 +76,7 @@ class Projection:
         await self.ready(gallery, deadline)
         state = self._state(gallery)
         try:
-            async with asyncio.timeout(_patience(deadline)), state.changed:
+            async with asyncio.timeout(patience(deadline)), state.changed:
                 await state.changed.wait_for(lambda: state.revision >= revision)
         except TimeoutError:
             raise RevisionNotReached(
@@ -83,12 +84,16 @@ class Projection:
             ) from None
 
     def _reached(self, gallery: Gallery, revision: int) -> None:
-        state = self._states.setdefault(gallery.gallery_id, IndexState(gallery))
+        state = self._known(gallery)
         state.revision = max(state.revision, revision)
 
     def revision(self, gallery: Gallery) -> int:
         """Return the latest revision that searches see."""
         return self._state(gallery).revision
+
+    def encounter_count(self, gallery: Gallery) -> int:
+        """Return the number of encounters that a search covers."""
+        return len(self._state(gallery).shown)
 
     def subject_count(self, gallery: Gallery) -> int:
         """Return the number of subjects that a search covers."""
@@ -131,7 +136,7 @@ class Projection:
     async def _show(self, state: IndexState, gallery: Gallery, encounter: Encounter) -> None:
         if encounter.replaces:
             state.hidden.add(encounter.encounter_id)
-        await self._index.add(gallery.gallery_id, index_rows([encounter], gallery.dimension))
+        await state.writer.write(index_rows([encounter], gallery.dimension))
         state.hidden.discard(encounter.encounter_id)
         state.swaps += bool(encounter.replaces)
         state.note({encounter.encounter_id: encounter.subject_id})
@@ -142,33 +147,19 @@ class Projection:
         shown = {one.encounter_id: one for one in encounters if one.labels.searched}
         if shown:
             with state.owing(shown):
-                await self._index.add(gallery.gallery_id, index_rows(encounters, gallery.dimension))
+                await state.writer.write(index_rows(encounters, gallery.dimension))
             state.hidden.difference_update(shown)
             state.note({one.encounter_id: one.subject_id for one in shown.values()})
         gone = [one.encounter_id for one in encounters if one.encounter_id not in shown]
         await self.remove(gallery, gone, revision)
 
-    async def add_rows(self, gallery: Gallery, batches: AsyncIterator[IndexRows]) -> AsyncIterator[int]:
+    async def add_rows(
+        self, gallery: Gallery, batches: AsyncIterator[IndexRows]
+    ) -> AsyncGenerator[int, None]:
         """Show rows of durable encounters; yields the number of rows after each step."""
-        state, gone = self._state(gallery), set[str]()
-        state.leaving.append(gone)
-        try:
-            async for batch in batches:
-                for start in range(0, len(batch), _ROWS_A_STEP):
-                    part = batch.part(slice(start, start + _ROWS_A_STEP))
-                    await self._show_rows(state, gallery, part, gone)
-                    yield len(part)
-        finally:
-            state.leaving.remove(gone)
-
-    async def _show_rows(self, state: IndexState, gallery: Gallery, rows: IndexRows, gone: set[str]) -> None:
-        ids = rows.encounter_ids
-        fresh = [row for row, one in enumerate(ids) if one not in state.shown and one not in gone]
-        await self._index.add(gallery.gallery_id, rows if len(fresh) == len(ids) else rows.take(fresh))
-        if late := gone.intersection(ids):
-            await self._index.remove(gallery.gallery_id, sorted(late))
-        pairs = zip(ids, rows.subject_ids, strict=True)
-        state.note({one: subject for one, subject in pairs if one not in gone})
+        async with aclosing(stream_rows(self._state(gallery), batches)) as steps:
+            async for count in steps:
+                yield count
 
     async def reached(self, gallery: Gallery, revision: int) -> None:
         """Let searches be told that they see a revision."""
@@ -183,7 +174,7 @@ class Projection:
         if encounter_ids:
             state.hide(encounter_ids)
             with state.owing(dict.fromkeys(encounter_ids)):
-                await self._index.remove(gallery.gallery_id, encounter_ids)
+                await state.writer.write(gone=encounter_ids)
             # An index may show a removed row for a moment, and a search may be under way.
             forget = state.hidden.difference_update
             asyncio.get_running_loop().call_later(_HIDDEN_FOR_S, forget, tuple(encounter_ids))
@@ -212,25 +203,52 @@ class Projection:
             for encounter in state.owed.values()
         }
 
+    def entries(
+        self, gallery: Gallery, encounter_ids: Sequence[str] | None = None
+    ) -> AsyncIterator[list[IndexEntry]]:
+        """Yield in pages what the index holds of some encounters, or of all."""
+        return self._index.entries(gallery.gallery_id, encounter_ids)
+
+    async def mend(self, gallery: Gallery, rows: IndexRows, gone: Sequence[str]) -> None:
+        """Bring the index back to its records: rows that it lacks, encounters that it has too much.
+
+        The caller keeps writers away from their subjects.
+        """
+        state = self._state(gallery)
+        await state.writer.write(rows, gone)
+        state.forget([one for one in gone if one not in rows.encounter_ids])
+        state.note(dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
+
+    async def rebuild(self, gallery: Gallery) -> AsyncGenerator[IndexRows, None]:
+        """Fill a new index from the records and let it take the old one's place; yield what was filled in.
+
+        Until then searches ask the old one and mutations change both; a failure leaves the old one in
+        service. Close the iterator where it is left early. Raises MaintenanceRunning and GalleryNotFound.
+        """
+        with suppress(FacegridError, ConfigurationError):  # what can't be filled can be made anew
+            await self.fill(gallery)
+        writer = self._state(gallery).writer
+        async with (
+            aclosing(self._records.live_rows(gallery)) as batches,
+            aclosing(writer.replace(batches, lambda: not self.is_dropped(gallery))) as copied,
+        ):
+            async for rows in copied:
+                yield rows
+        await self.fill(gallery)
+        await self._filling(gallery, self._state(gallery)).note_place()
+
     async def search(
         self, gallery: Gallery, probes: Floats, top: int, restriction: Restriction = UNRESTRICTED
     ) -> list[list[Hit]]:
         """Return for each probe of (N, dimension) the `top` best subjects that are allowed, best first."""
-        state, limit = self._state(gallery), top * _OVERFETCH
-        while True:
-            swaps = state.swaps
-            found = await self._index.search(
-                gallery.gallery_id, probes, limit, gallery.index, restriction=restriction
-            )
-            if state.swaps != swaps:
-                continue  # a replacement went by: these rows may show its subject twice, or not at all
-            seen = [[hit for hit in hits if hit.encounter_id not in state.hidden] for hits in found]
-            if all(
-                len(hits) < limit or is_settled(visible, top)
-                for hits, visible in zip(found, seen, strict=True)
-            ):
-                return [best_per_subject(visible)[:top] for visible in seen]
-            limit *= _OVERFETCH
+        return await best_subjects(self._index, gallery, self._state(gallery), probes, top, restriction)
+
+    async def search_above(self, gallery: Gallery, probes: Floats, threshold: float) -> list[list[Hit]]:
+        """Return for each probe of (N, dimension) the samples that score a threshold or more, best first.
+
+        Raises InvalidField where these are more than the index returns.
+        """
+        return await samples_above(self._index, gallery, self._state(gallery), probes, threshold)
 
     async def build(self, gallery: Gallery) -> None:
         """Wait until the index is as searches will find it when nothing changes any more."""
@@ -264,18 +282,19 @@ class Projection:
             raise self.gone(gallery) from None
 
     async def _fill(self, gallery: Gallery, state: IndexState) -> None:
+        await self._filling(gallery, state)()
+
+    def _filling(self, gallery: Gallery, state: IndexState) -> Filling:
         def check() -> None:
             if self.is_dropped(gallery):
                 raise self.gone(gallery)
 
-        await Filling(self._records, self._index, gallery, state, check)()
+        return Filling(self._records, self._index, gallery, state, check)
+
+    def _known(self, gallery: Gallery) -> IndexState:
+        new = IndexState(gallery, IndexWriter(self._index, gallery))
+        return self._states.setdefault(gallery.gallery_id, new)
 
 
 def _failed(task: asyncio.Task[None]) -> bool:
     return task.cancelled() or task.exception() is not None
-
-
-def _patience(deadline: float | None) -> float:
-    """Return the seconds to wait: so few that the answer at their end is ours, and not the deadline's."""
-    left = math.inf if deadline is None else max(0.0, deadline - time.monotonic())
-    return min(left * _ANSWER_MARGIN, _LONGEST_WAIT_S)

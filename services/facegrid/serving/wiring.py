@@ -25,8 +25,10 @@ from facegrid.identity.audit import AuditGallery
 from facegrid.identity.bulk_export import ExportTemplates
 from facegrid.identity.bulk_import import ImportTemplates
 from facegrid.identity.catching_up import CatchUp
+from facegrid.identity.check import CheckGallery
 from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
+from facegrid.identity.duplicates import FindDuplicates
 from facegrid.identity.enroll import Enroll
 from facegrid.identity.extract import Extract
 from facegrid.identity.following import Following
@@ -37,6 +39,7 @@ from facegrid.identity.migrations import Migrations
 from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
 from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
+from facegrid.identity.rebuild import RebuildIndex
 from facegrid.identity.shadow import Shadow
 from facegrid.identity.subjects import Subjects
 from facegrid.identity.tune import TuneGallery
@@ -128,9 +131,13 @@ class Application:
             await self.vision.warm(pack)
 
     async def load(self) -> None:
-        """Load the galleries' packs and fill their indexes. Raises ConfigurationError and Unavailable."""
+        """Load the galleries' packs and fill their indexes. Raises ConfigurationError and Unavailable.
+
+        A gallery whose records are damaged does not keep the others from being served.
+        """
         await self.warm_galleries()
-        await self.galleries.fill()
+        for name, error in (await self.galleries.fill()).items():
+            structlog.get_logger().error("gallery not loaded", gallery=name, cause=str(error))
         await self.migrate.resume()
 
     def upkeep(self) -> AbstractAsyncContextManager[None]:
@@ -206,7 +213,13 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision, metr
             Identify(galleries, extract, records, projection, shadow, watch=watch_searches),
             metrics,
         ),
-        MaintenanceServicer(audit, TuneGallery(galleries, projection, trials)),
+        MaintenanceServicer(
+            audit,
+            TuneGallery(galleries, projection, trials),
+            RebuildIndex(galleries, projection),
+            CheckGallery(galleries, records, projection, writes),
+            FindDuplicates(galleries, records, projection, threads, by_search=bool(settings.milvus)),
+        ),
         MigrationServicer(
             Migrations(galleries, extract, twin_records, projection, migrate=migrate, shadow=shadow)
         ),

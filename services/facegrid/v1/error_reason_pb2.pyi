@@ -96,6 +96,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: of several servers on one store, the one that does what changes it can't be reached, or another
     is about to take its place. Retry.
     """
+    ERROR_REASON_MAINTENANCE_RUNNING: _ErrorReason.ValueType  # 38
+    """FAILED_PRECONDITION: another call does work on the gallery of which one runs at a time."""
     ERROR_REASON_WRONG_MIGRATION_STATE: _ErrorReason.ValueType  # 40
     """FAILED_PRECONDITION: the gallery's migration to another pack, or the lack of one, does not allow it."""
     ERROR_REASON_GALLERY_MOVED: _ErrorReason.ValueType  # 41
@@ -176,6 +178,8 @@ ERROR_REASON_LEADER_UNAVAILABLE: ErrorReason.ValueType  # 31
 """UNAVAILABLE: of several servers on one store, the one that does what changes it can't be reached, or another
 is about to take its place. Retry.
 """
+ERROR_REASON_MAINTENANCE_RUNNING: ErrorReason.ValueType  # 38
+"""FAILED_PRECONDITION: another call does work on the gallery of which one runs at a time."""
 ERROR_REASON_WRONG_MIGRATION_STATE: ErrorReason.ValueType  # 40
 """FAILED_PRECONDITION: the gallery's migration to another pack, or the lack of one, does not allow it."""
 ERROR_REASON_GALLERY_MOVED: ErrorReason.ValueType  # 41

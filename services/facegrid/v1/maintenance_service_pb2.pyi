@@ -52,6 +52,74 @@ TUNING_VERDICT_TOO_SLOW: TuningVerdict.ValueType  # 4
 """The bound is kept, but not in the time that was asked for."""
 Global___TuningVerdict: _TypeAlias = TuningVerdict  # noqa: Y015
 
+class _Problem:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProblemEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Problem.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROBLEM_UNSPECIFIED: _Problem.ValueType  # 0
+    """Never sent."""
+    PROBLEM_NOT_INDEXED: _Problem.ValueType  # 1
+    """The index lacks templates of an encounter."""
+    PROBLEM_NOT_RECORDED: _Problem.ValueType  # 2
+    """The index has an encounter that the records do not have, or not as that subject's."""
+    PROBLEM_DIFFERENT: _Problem.ValueType  # 3
+    """The index has other templates of an encounter, or another subject."""
+    PROBLEM_UNFINISHED: _Problem.ValueType  # 4
+    """An enrolment was broken off half-written; where nothing tells its subject, the next start removes it."""
+    PROBLEM_LATE_MARK: _Problem.ValueType  # 5
+    """The commit mark of an encounter that was removed came after its removal."""
+    PROBLEM_NOT_ERASED: _Problem.ValueType  # 6
+    """Objects are left of an encounter that was deleted, replaced or compacted."""
+    PROBLEM_EMPTY_SUBJECT: _Problem.ValueType  # 7
+    """A subject's folder holds no encounter; the name is the hash of the subject's id."""
+    PROBLEM_PHOTOGRAPH_MISSING: _Problem.ValueType  # 8
+    """A photograph is said to be kept and is not there. It can't be repaired."""
+    PROBLEM_DAMAGED: _Problem.ValueType  # 9
+    """An encounter can't be read; or a subject's own object, named by the hash of its id; or a segment, claim,
+    tombstone or manifest, named by the last part of its key, which can't be repaired: restore a backup.
+    """
+    PROBLEM_UNNAMED_SEGMENT: _Problem.ValueType  # 10
+    """No manifest names a segment; the name is the last part of its key."""
+    PROBLEM_UNUSED_CLAIM: _Problem.ValueType  # 11
+    """An enrolment was broken off before it wrote anything. It is harmless."""
+    PROBLEM_SET_ASIDE: _Problem.ValueType  # 12
+    """An earlier repair set a damaged encounter aside. It is harmless; a retry of its enrolment makes it anew."""
+
+class Problem(_Problem, metaclass=_ProblemEnumTypeWrapper):
+    """Problem says what is wrong with a gallery."""
+
+PROBLEM_UNSPECIFIED: Problem.ValueType  # 0
+"""Never sent."""
+PROBLEM_NOT_INDEXED: Problem.ValueType  # 1
+"""The index lacks templates of an encounter."""
+PROBLEM_NOT_RECORDED: Problem.ValueType  # 2
+"""The index has an encounter that the records do not have, or not as that subject's."""
+PROBLEM_DIFFERENT: Problem.ValueType  # 3
+"""The index has other templates of an encounter, or another subject."""
+PROBLEM_UNFINISHED: Problem.ValueType  # 4
+"""An enrolment was broken off half-written; where nothing tells its subject, the next start removes it."""
+PROBLEM_LATE_MARK: Problem.ValueType  # 5
+"""The commit mark of an encounter that was removed came after its removal."""
+PROBLEM_NOT_ERASED: Problem.ValueType  # 6
+"""Objects are left of an encounter that was deleted, replaced or compacted."""
+PROBLEM_EMPTY_SUBJECT: Problem.ValueType  # 7
+"""A subject's folder holds no encounter; the name is the hash of the subject's id."""
+PROBLEM_PHOTOGRAPH_MISSING: Problem.ValueType  # 8
+"""A photograph is said to be kept and is not there. It can't be repaired."""
+PROBLEM_DAMAGED: Problem.ValueType  # 9
+"""An encounter can't be read; or a subject's own object, named by the hash of its id; or a segment, claim,
+tombstone or manifest, named by the last part of its key, which can't be repaired: restore a backup.
+"""
+PROBLEM_UNNAMED_SEGMENT: Problem.ValueType  # 10
+"""No manifest names a segment; the name is the last part of its key."""
+PROBLEM_UNUSED_CLAIM: Problem.ValueType  # 11
+"""An enrolment was broken off before it wrote anything. It is harmless."""
+PROBLEM_SET_ASIDE: Problem.ValueType  # 12
+"""An earlier repair set a damaged encounter aside. It is harmless; a retry of its enrolment makes it anew."""
+Global___Problem: _TypeAlias = Problem  # noqa: Y015
+
 @_typing.final
 class Progress(_message.Message):
     """Progress says how far a call is."""
@@ -458,3 +526,492 @@ class EffortTrial(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EffortTrial: _TypeAlias = EffortTrial  # noqa: Y015
+
+@_typing.final
+class RebuildIndexRequest(_message.Message):
+    """RebuildIndexRequest is what RebuildIndex takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    gallery: _builtins.str
+    """gallery is its name."""
+    @_builtins.property
+    def context(self) -> _types_pb2.RequestContext:
+        """context may be left out."""
+
+    def __init__(
+        self,
+        *,
+        context: _types_pb2.RequestContext | None = ...,
+        gallery: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "gallery", b"gallery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildIndexRequest: _TypeAlias = RebuildIndexRequest  # noqa: Y015
+
+@_typing.final
+class RebuildIndexResponse(_message.Message):
+    """RebuildIndexResponse is one message of what RebuildIndex answers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    REBUILT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___Progress:
+        """progress counts encounters; it comes any number of times."""
+
+    @_builtins.property
+    def rebuilt(self) -> Global___IndexRebuilt:
+        """rebuilt comes last."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___Progress | None = ...,
+        rebuilt: Global___IndexRebuilt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress", "rebuilt", b"rebuilt", "step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress", "rebuilt", b"rebuilt", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["progress", "rebuilt"]  # noqa: Y015
+    _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
+
+Global___RebuildIndexResponse: _TypeAlias = RebuildIndexResponse  # noqa: Y015
+
+@_typing.final
+class IndexRebuilt(_message.Message):
+    """IndexRebuilt says what a new index holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_REVISION_FIELD_NUMBER: _builtins.int
+    ENCOUNTERS_FIELD_NUMBER: _builtins.int
+    TEMPLATES_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    gallery_revision: _builtins.str
+    """gallery_revision is the gallery's; the index shows it."""
+    encounters: _builtins.int
+    """encounters that were read from the records."""
+    templates: _builtins.int
+    """templates of these encounters."""
+    seconds: _builtins.float
+    """seconds that the rebuild took."""
+    def __init__(
+        self,
+        *,
+        gallery_revision: _builtins.str = ...,
+        encounters: _builtins.int = ...,
+        templates: _builtins.int = ...,
+        seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encounters", b"encounters", "gallery_revision", b"gallery_revision", "seconds", b"seconds", "templates", b"templates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IndexRebuilt: _TypeAlias = IndexRebuilt  # noqa: Y015
+
+@_typing.final
+class CheckGalleryRequest(_message.Message):
+    """CheckGalleryRequest is what CheckGallery takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    REPAIR_FIELD_NUMBER: _builtins.int
+    gallery: _builtins.str
+    """gallery is its name."""
+    repair: _builtins.bool
+    """repair makes the index equal to the records, removes what is left of what was broken off or deleted, and
+    sets damaged encounters aside, whole, so that the gallery can be loaded; nothing that is damaged is
+    removed. For an index that lost many thousands of templates RebuildIndex is much faster.
+    """
+    @_builtins.property
+    def context(self) -> _types_pb2.RequestContext:
+        """context may be left out."""
+
+    def __init__(
+        self,
+        *,
+        context: _types_pb2.RequestContext | None = ...,
+        gallery: _builtins.str = ...,
+        repair: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "gallery", b"gallery", "repair", b"repair"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckGalleryRequest: _TypeAlias = CheckGalleryRequest  # noqa: Y015
+
+@_typing.final
+class CheckGalleryResponse(_message.Message):
+    """CheckGalleryResponse is one message of what CheckGallery answers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    FINDING_FIELD_NUMBER: _builtins.int
+    CHECK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___Progress:
+        """progress counts encounters of the records, then rows of the index; it comes any number of times."""
+
+    @_builtins.property
+    def finding(self) -> Global___Finding:
+        """finding comes once for each."""
+
+    @_builtins.property
+    def check(self) -> Global___GalleryCheck:
+        """check comes last."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___Progress | None = ...,
+        finding: Global___Finding | None = ...,
+        check: Global___GalleryCheck | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "finding", b"finding", "progress", b"progress", "step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "finding", b"finding", "progress", b"progress", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["progress", "finding", "check"]  # noqa: Y015
+    _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
+
+Global___CheckGalleryResponse: _TypeAlias = CheckGalleryResponse  # noqa: Y015
+
+@_typing.final
+class Finding(_message.Message):
+    """Finding is one thing that is wrong."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REPAIRED_FIELD_NUMBER: _builtins.int
+    problem: Global___Problem.ValueType
+    """problem says what is wrong."""
+    name: _builtins.str
+    """name is the encounter's id, unless the problem says otherwise."""
+    repaired: _builtins.bool
+    """repaired says that it no longer is."""
+    def __init__(
+        self,
+        *,
+        problem: Global___Problem.ValueType = ...,
+        name: _builtins.str = ...,
+        repaired: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "problem", b"problem", "repaired", b"repaired"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Finding: _TypeAlias = Finding  # noqa: Y015
+
+@_typing.final
+class GalleryCheck(_message.Message):
+    """GalleryCheck is what a check found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENCOUNTERS_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    COMPACTED_FIELD_NUMBER: _builtins.int
+    INDEXED_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    SOUND_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    encounters: _builtins.int
+    """encounters of the records that are sound."""
+    samples: _builtins.int
+    """samples of these encounters."""
+    compacted: _builtins.int
+    """compacted is the number of these encounters that are rows of segments; the others are objects."""
+    indexed: _builtins.int
+    """indexed is the number of rows that the index held."""
+    complete: _builtins.bool
+    """complete says that the index was compared; it was not where the records can't be loaded."""
+    sound: _builtins.bool
+    """sound says that the check is complete and that nothing is wrong that was not repaired."""
+    seconds: _builtins.float
+    """seconds that the check took."""
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProblemCount]:
+        """problems that were found, each with its counts."""
+
+    def __init__(
+        self,
+        *,
+        encounters: _builtins.int = ...,
+        samples: _builtins.int = ...,
+        compacted: _builtins.int = ...,
+        indexed: _builtins.int = ...,
+        problems: _abc.Iterable[Global___ProblemCount] | None = ...,
+        complete: _builtins.bool = ...,
+        sound: _builtins.bool = ...,
+        seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compacted", b"compacted", "complete", b"complete", "encounters", b"encounters", "indexed", b"indexed", "problems", b"problems", "samples", b"samples", "seconds", b"seconds", "sound", b"sound"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GalleryCheck: _TypeAlias = GalleryCheck  # noqa: Y015
+
+@_typing.final
+class ProblemCount(_message.Message):
+    """ProblemCount says how often a problem was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    REPAIRED_FIELD_NUMBER: _builtins.int
+    problem: Global___Problem.ValueType
+    """problem that was found."""
+    found: _builtins.int
+    """found is how often."""
+    repaired: _builtins.int
+    """repaired is how many of these were repaired."""
+    def __init__(
+        self,
+        *,
+        problem: Global___Problem.ValueType = ...,
+        found: _builtins.int = ...,
+        repaired: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["found", b"found", "problem", b"problem", "repaired", b"repaired"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProblemCount: _TypeAlias = ProblemCount  # noqa: Y015
+
+@_typing.final
+class FindDuplicatesRequest(_message.Message):
+    """FindDuplicatesRequest is what FindDuplicates takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    gallery: _builtins.str
+    """gallery is its name."""
+    threshold: _builtins.float
+    """threshold is the lowest score of a pair, from -1 to 1; the gallery's identify_threshold where absent. One
+    that is reached by more than a million pairs of a part of the gallery is refused.
+    """
+    cursor: _builtins.str
+    """cursor is the last one of a job that is to go on; empty for a new one."""
+    @_builtins.property
+    def context(self) -> _types_pb2.RequestContext:
+        """context may be left out."""
+
+    def __init__(
+        self,
+        *,
+        context: _types_pb2.RequestContext | None = ...,
+        gallery: _builtins.str = ...,
+        threshold: _builtins.float | None = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "context", b"context", "threshold", b"threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "context", b"context", "cursor", b"cursor", "gallery", b"gallery", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+
+Global___FindDuplicatesRequest: _TypeAlias = FindDuplicatesRequest  # noqa: Y015
+
+@_typing.final
+class FindDuplicatesResponse(_message.Message):
+    """FindDuplicatesResponse is one message of what FindDuplicates answers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    DUPLICATES_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___Progress:
+        """progress counts thousandths of the job; it comes any number of times."""
+
+    @_builtins.property
+    def duplicates(self) -> Global___Duplicates:
+        """duplicates come as they are found."""
+
+    @_builtins.property
+    def result(self) -> Global___DuplicatesResult:
+        """result comes last."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___Progress | None = ...,
+        duplicates: Global___Duplicates | None = ...,
+        result: Global___DuplicatesResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duplicates", b"duplicates", "progress", b"progress", "result", b"result", "step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicates", b"duplicates", "progress", b"progress", "result", b"result", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["progress", "duplicates", "result"]  # noqa: Y015
+    _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
+
+Global___FindDuplicatesResponse: _TypeAlias = FindDuplicatesResponse  # noqa: Y015
+
+@_typing.final
+class Duplicates(_message.Message):
+    """Duplicates are some pairs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAIRS_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """cursor stands for all pairs up to here; where it is empty, those since the last cursor come again when the
+    job goes on.
+    """
+    @_builtins.property
+    def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___DuplicatePair]:
+        """pairs of this message."""
+
+    def __init__(
+        self,
+        *,
+        pairs: _abc.Iterable[Global___DuplicatePair] | None = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "pairs", b"pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Duplicates: _TypeAlias = Duplicates  # noqa: Y015
+
+@_typing.final
+class DuplicatePair(_message.Message):
+    """DuplicatePair is two subjects that may be one person."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: _builtins.int
+    SECOND_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """score of the two, which is the best of their subjects."""
+    @_builtins.property
+    def first(self) -> Global___PairedSample:
+        """first is the sample of the subject whose id sorts first."""
+
+    @_builtins.property
+    def second(self) -> Global___PairedSample:
+        """second is the other sample."""
+
+    def __init__(
+        self,
+        *,
+        first: Global___PairedSample | None = ...,
+        second: Global___PairedSample | None = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "second", b"second"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "score", b"score", "second", b"second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DuplicatePair: _TypeAlias = DuplicatePair  # noqa: Y015
+
+@_typing.final
+class PairedSample(_message.Message):
+    """PairedSample is a sample of a pair."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    ENCOUNTER_ID_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    subject_id: _builtins.str
+    """subject_id of the subject."""
+    encounter_id: _builtins.str
+    """encounter_id of the encounter."""
+    sample: _builtins.int
+    """sample is its number in the encounter, from 0."""
+    def __init__(
+        self,
+        *,
+        subject_id: _builtins.str = ...,
+        encounter_id: _builtins.str = ...,
+        sample: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encounter_id", b"encounter_id", "sample", b"sample", "subject_id", b"subject_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PairedSample: _TypeAlias = PairedSample  # noqa: Y015
+
+@_typing.final
+class DuplicatesResult(_message.Message):
+    """DuplicatesResult ends a job."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_REVISION_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    TEMPLATES_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    gallery_revision: _builtins.str
+    """gallery_revision is the gallery's when the job began: later encounters may be in no pair."""
+    threshold: _builtins.float
+    """threshold that was used."""
+    templates: _builtins.int
+    """templates that were compared."""
+    method: _types_pb2.SearchMethod.ValueType
+    """method says whether the comparison was exact; an approximate one may miss pairs."""
+    seconds: _builtins.float
+    """seconds since the job began or went on."""
+    def __init__(
+        self,
+        *,
+        gallery_revision: _builtins.str = ...,
+        threshold: _builtins.float = ...,
+        templates: _builtins.int = ...,
+        method: _types_pb2.SearchMethod.ValueType = ...,
+        seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_revision", b"gallery_revision", "method", b"method", "seconds", b"seconds", "templates", b"templates", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DuplicatesResult: _TypeAlias = DuplicatesResult  # noqa: Y015

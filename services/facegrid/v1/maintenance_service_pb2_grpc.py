@@ -47,6 +47,21 @@ class MaintenanceServiceStub:
                 request_serializer=facegrid_dot_v1_dot_maintenance__service__pb2.TuneGalleryRequest.SerializeToString,
                 response_deserializer=facegrid_dot_v1_dot_maintenance__service__pb2.TuneGalleryResponse.FromString,
                 _registered_method=True)
+        self.RebuildIndex = channel.unary_stream(
+                '/facegrid.v1.MaintenanceService/RebuildIndex',
+                request_serializer=facegrid_dot_v1_dot_maintenance__service__pb2.RebuildIndexRequest.SerializeToString,
+                response_deserializer=facegrid_dot_v1_dot_maintenance__service__pb2.RebuildIndexResponse.FromString,
+                _registered_method=True)
+        self.CheckGallery = channel.unary_stream(
+                '/facegrid.v1.MaintenanceService/CheckGallery',
+                request_serializer=facegrid_dot_v1_dot_maintenance__service__pb2.CheckGalleryRequest.SerializeToString,
+                response_deserializer=facegrid_dot_v1_dot_maintenance__service__pb2.CheckGalleryResponse.FromString,
+                _registered_method=True)
+        self.FindDuplicates = channel.unary_stream(
+                '/facegrid.v1.MaintenanceService/FindDuplicates',
+                request_serializer=facegrid_dot_v1_dot_maintenance__service__pb2.FindDuplicatesRequest.SerializeToString,
+                response_deserializer=facegrid_dot_v1_dot_maintenance__service__pb2.FindDuplicatesResponse.FromString,
+                _registered_method=True)
 
 
 class MaintenanceServiceServicer:
@@ -71,6 +86,34 @@ class MaintenanceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RebuildIndex(self, request, context):
+        """RebuildIndex makes a gallery's index anew from the object store alone. Searches ask the old one until the
+        new one, filled beside it, takes its place in one step; changes meanwhile are in both. An index in memory
+        takes twice its memory until then. Broken off, the old one stays. Permission: admin. Errors:
+        MAINTENANCE_RUNNING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckGallery(self, request, context):
+        """CheckGallery compares a gallery's records and its index with each other and with what they promise, and
+        repairs what it is asked to; what calls are about to change is left alone. It also works where records are
+        so damaged that the gallery can't be loaded. Permission: admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindDuplicates(self, request, context):
+        """FindDuplicates finds the pairs of different subjects whose templates reach a score, each once, with the
+        best pair of samples, in a stable order. Broken off, it goes on when it is asked again with the last
+        cursor. Pairs with encounters that were enrolled after the job began may be missing. Permission: admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MaintenanceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -83,6 +126,21 @@ def add_MaintenanceServiceServicer_to_server(servicer, server):
                     servicer.TuneGallery,
                     request_deserializer=facegrid_dot_v1_dot_maintenance__service__pb2.TuneGalleryRequest.FromString,
                     response_serializer=facegrid_dot_v1_dot_maintenance__service__pb2.TuneGalleryResponse.SerializeToString,
+            ),
+            'RebuildIndex': grpc.unary_stream_rpc_method_handler(
+                    servicer.RebuildIndex,
+                    request_deserializer=facegrid_dot_v1_dot_maintenance__service__pb2.RebuildIndexRequest.FromString,
+                    response_serializer=facegrid_dot_v1_dot_maintenance__service__pb2.RebuildIndexResponse.SerializeToString,
+            ),
+            'CheckGallery': grpc.unary_stream_rpc_method_handler(
+                    servicer.CheckGallery,
+                    request_deserializer=facegrid_dot_v1_dot_maintenance__service__pb2.CheckGalleryRequest.FromString,
+                    response_serializer=facegrid_dot_v1_dot_maintenance__service__pb2.CheckGalleryResponse.SerializeToString,
+            ),
+            'FindDuplicates': grpc.unary_stream_rpc_method_handler(
+                    servicer.FindDuplicates,
+                    request_deserializer=facegrid_dot_v1_dot_maintenance__service__pb2.FindDuplicatesRequest.FromString,
+                    response_serializer=facegrid_dot_v1_dot_maintenance__service__pb2.FindDuplicatesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -142,6 +200,87 @@ class MaintenanceService:
             '/facegrid.v1.MaintenanceService/TuneGallery',
             facegrid_dot_v1_dot_maintenance__service__pb2.TuneGalleryRequest.SerializeToString,
             facegrid_dot_v1_dot_maintenance__service__pb2.TuneGalleryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebuildIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/facegrid.v1.MaintenanceService/RebuildIndex',
+            facegrid_dot_v1_dot_maintenance__service__pb2.RebuildIndexRequest.SerializeToString,
+            facegrid_dot_v1_dot_maintenance__service__pb2.RebuildIndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckGallery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/facegrid.v1.MaintenanceService/CheckGallery',
+            facegrid_dot_v1_dot_maintenance__service__pb2.CheckGalleryRequest.SerializeToString,
+            facegrid_dot_v1_dot_maintenance__service__pb2.CheckGalleryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindDuplicates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/facegrid.v1.MaintenanceService/FindDuplicates',
+            facegrid_dot_v1_dot_maintenance__service__pb2.FindDuplicatesRequest.SerializeToString,
+            facegrid_dot_v1_dot_maintenance__service__pb2.FindDuplicatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,22 @@ class MaintenanceServiceStub:
     """TuneGallery finds the smallest search effort at which the index of an approximate gallery provably misses
     less than a bound. Permission: admin.
     """
+    RebuildIndex: _grpc.UnaryStreamMultiCallable[_maintenance_service_pb2.RebuildIndexRequest, _maintenance_service_pb2.RebuildIndexResponse]
+    """RebuildIndex makes a gallery's index anew from the object store alone. Searches ask the old one until the
+    new one, filled beside it, takes its place in one step; changes meanwhile are in both. An index in memory
+    takes twice its memory until then. Broken off, the old one stays. Permission: admin. Errors:
+    MAINTENANCE_RUNNING.
+    """
+    CheckGallery: _grpc.UnaryStreamMultiCallable[_maintenance_service_pb2.CheckGalleryRequest, _maintenance_service_pb2.CheckGalleryResponse]
+    """CheckGallery compares a gallery's records and its index with each other and with what they promise, and
+    repairs what it is asked to; what calls are about to change is left alone. It also works where records are
+    so damaged that the gallery can't be loaded. Permission: admin.
+    """
+    FindDuplicates: _grpc.UnaryStreamMultiCallable[_maintenance_service_pb2.FindDuplicatesRequest, _maintenance_service_pb2.FindDuplicatesResponse]
+    """FindDuplicates finds the pairs of different subjects whose templates reach a score, each once, with the
+    best pair of samples, in a stable order. Broken off, it goes on when it is asked again with the last
+    cursor. Pairs with encounters that were enrolled after the job began may be missing. Permission: admin.
+    """
 
 @_typing.type_check_only
 class MaintenanceServiceAsyncStub(MaintenanceServiceStub):
@@ -60,6 +76,22 @@ class MaintenanceServiceAsyncStub(MaintenanceServiceStub):
     TuneGallery: _aio.UnaryStreamMultiCallable[_maintenance_service_pb2.TuneGalleryRequest, _maintenance_service_pb2.TuneGalleryResponse]  # type: ignore[assignment]
     """TuneGallery finds the smallest search effort at which the index of an approximate gallery provably misses
     less than a bound. Permission: admin.
+    """
+    RebuildIndex: _aio.UnaryStreamMultiCallable[_maintenance_service_pb2.RebuildIndexRequest, _maintenance_service_pb2.RebuildIndexResponse]  # type: ignore[assignment]
+    """RebuildIndex makes a gallery's index anew from the object store alone. Searches ask the old one until the
+    new one, filled beside it, takes its place in one step; changes meanwhile are in both. An index in memory
+    takes twice its memory until then. Broken off, the old one stays. Permission: admin. Errors:
+    MAINTENANCE_RUNNING.
+    """
+    CheckGallery: _aio.UnaryStreamMultiCallable[_maintenance_service_pb2.CheckGalleryRequest, _maintenance_service_pb2.CheckGalleryResponse]  # type: ignore[assignment]
+    """CheckGallery compares a gallery's records and its index with each other and with what they promise, and
+    repairs what it is asked to; what calls are about to change is left alone. It also works where records are
+    so damaged that the gallery can't be loaded. Permission: admin.
+    """
+    FindDuplicates: _aio.UnaryStreamMultiCallable[_maintenance_service_pb2.FindDuplicatesRequest, _maintenance_service_pb2.FindDuplicatesResponse]  # type: ignore[assignment]
+    """FindDuplicates finds the pairs of different subjects whose templates reach a score, each once, with the
+    best pair of samples, in a stable order. Broken off, it goes on when it is asked again with the last
+    cursor. Pairs with encounters that were enrolled after the job began may be missing. Permission: admin.
     """
 
 class MaintenanceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -86,6 +118,40 @@ class MaintenanceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_maintenance_service_pb2.TuneGalleryResponse], _abc.AsyncIterator[_maintenance_service_pb2.TuneGalleryResponse]]:
         """TuneGallery finds the smallest search effort at which the index of an approximate gallery provably misses
         less than a bound. Permission: admin.
+        """
+
+    @_abc_1.abstractmethod
+    def RebuildIndex(
+        self,
+        request: _maintenance_service_pb2.RebuildIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_maintenance_service_pb2.RebuildIndexResponse], _abc.AsyncIterator[_maintenance_service_pb2.RebuildIndexResponse]]:
+        """RebuildIndex makes a gallery's index anew from the object store alone. Searches ask the old one until the
+        new one, filled beside it, takes its place in one step; changes meanwhile are in both. An index in memory
+        takes twice its memory until then. Broken off, the old one stays. Permission: admin. Errors:
+        MAINTENANCE_RUNNING.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckGallery(
+        self,
+        request: _maintenance_service_pb2.CheckGalleryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_maintenance_service_pb2.CheckGalleryResponse], _abc.AsyncIterator[_maintenance_service_pb2.CheckGalleryResponse]]:
+        """CheckGallery compares a gallery's records and its index with each other and with what they promise, and
+        repairs what it is asked to; what calls are about to change is left alone. It also works where records are
+        so damaged that the gallery can't be loaded. Permission: admin.
+        """
+
+    @_abc_1.abstractmethod
+    def FindDuplicates(
+        self,
+        request: _maintenance_service_pb2.FindDuplicatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_maintenance_service_pb2.FindDuplicatesResponse], _abc.AsyncIterator[_maintenance_service_pb2.FindDuplicatesResponse]]:
+        """FindDuplicates finds the pairs of different subjects whose templates reach a score, each once, with the
+        best pair of samples, in a stable order. Broken off, it goes on when it is asked again with the last
+        cursor. Pairs with encounters that were enrolled after the job began may be missing. Permission: admin.
         """
 
 def add_MaintenanceServiceServicer_to_server(servicer: MaintenanceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,11 +1,12 @@
 """What the use cases need of an index."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from facegrid.domain.faces import Floats
 from facegrid.domain.filters import UNRESTRICTED, Restriction
 from facegrid.domain.galleries import (
+    IndexEntry,
     IndexRows,
 )
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
@@ -60,6 +61,25 @@ class Index(Protocol):
         They stand best first, with exact scores. Fewer hits than `limit` mean that the index holds, or an
         approximate search finds, no more such rows.
         """
+        ...
+
+    def entries(
+        self, gallery: str, encounter_ids: Sequence[str] | None = None
+    ) -> AsyncIterator[list[IndexEntry]]:
+        """Yield in pages what the index holds of some encounters, of all where None is given.
+
+        A row that is there from the first page to the last comes once, or twice where others go meanwhile.
+        """
+        ...
+
+    async def begin(
+        self, gallery: str, version: str, dimension: int, settings: IndexSettings = EXACT_INDEX
+    ) -> str:
+        """Begin an empty index beside that of a gallery; return the name that the methods know it by."""
+        ...
+
+    async def promote(self, gallery: str, beside: str) -> None:
+        """Let an index that was begun beside a gallery's take its place in one step, and remove the old."""
         ...
 
     async def build(self, gallery: str) -> None:

@@ -17,6 +17,7 @@ from facegrid.domain.galleries import (
     Tombstone,
     Watermark,
 )
+from facegrid.domain.inspection import Inspected
 
 Hold = Callable[[Gallery, str], AbstractAsyncContextManager[None]]  # keeps writers away from a subject
 
@@ -173,6 +174,14 @@ class Records(Protocol):
 
     async def set_watermark(self, gallery_id: str, watermark: Watermark) -> None:
         """Write down how far the gallery's index has come, for other servers and for the next start."""
+        ...
+
+    def inspect(self, gallery: Gallery, hold: Hold, *, repair: bool) -> AsyncGenerator[Inspected, None]:
+        """Read all records beside other calls; yield what is sound and what is wrong, and repair what can be.
+
+        What is damaged is set aside, what a start would remove is removed. A subject of which something
+        seems wrong is held and looked at again. Close the iterator where it is left early.
+        """
         ...
 
     def due(self, loose: int, before: datetime) -> list[Gallery]:

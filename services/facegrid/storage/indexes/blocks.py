@@ -60,6 +60,11 @@ class Block:
         block.worst = max(block.worst, self.worst)
         self._index.ntotal = last
 
+    def vector(self, place: int) -> Floats:
+        """Return the vector in a place."""
+        vector: Floats = self._vectors[place - self.first]
+        return vector
+
     def scan(self, probes: Floats, fetched: int, allowed: Mask | None = None) -> list["Scan"]:
         """Return the best rows for each probe of (N, dimension), whose numbers are whole.
 

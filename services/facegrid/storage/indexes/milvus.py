@@ -3,19 +3,20 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from secrets import token_hex
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from facegrid.domain.errors import ConfigurationError, IndexLoading, StoreUnavailable
 from facegrid.domain.faces import Floats
 from facegrid.domain.filters import UNRESTRICTED, Restriction
-from facegrid.domain.galleries import IndexRows
+from facegrid.domain.galleries import IndexEntry, IndexRows
 from facegrid.domain.index_settings import EXACT_INDEX, LARGEST_NPROBE, IndexSettings
 from facegrid.domain.matching import Hit
 from facegrid.storage.indexes.expressions import expression
-from facegrid.storage.indexes.milvus_collection import MilvusCollection
+from facegrid.storage.indexes.milvus_collection import MilvusCollection, among
 from facegrid.storage.indexes.milvus_connection import MilvusConnection, MilvusOptions
 
 P = ParamSpec("P")
@@ -75,14 +76,16 @@ class MilvusIndex:
         collection is not as we make it.
         """
         exact = settings.exact or not self.approximates
-        name = _collection(gallery, version)
-        keys = await self._run(self._writers, MilvusCollection.open, gallery, name, dimension, exact=exact)
+        name, ours = _alias(_versioned(gallery, version)), {*map(_alias, self._opened)}
+        keys = await self._run(
+            self._writers, MilvusCollection.open, gallery, name, dimension, exact=exact, ours=ours
+        )
         self._opened[gallery] = _Opened(exact, time.monotonic())
         return keys
 
     async def resume(self, gallery: str, version: str, settings: IndexSettings = EXACT_INDEX) -> str:
         """Use the collection of a gallery and version where it is loaded, and return its name and number."""
-        name = _collection(gallery, version)
+        name = _alias(_versioned(gallery, version))
         place = await self._run(self._readers, MilvusCollection.place, gallery, name)
         if place:
             exact = settings.exact or not self.approximates
@@ -142,6 +145,38 @@ class MilvusIndex:
         return await self._run(
             self._readers, MilvusCollection.search, gallery, probes, limit, nprobe, consistency, condition
         )
+
+    async def entries(
+        self, gallery: str, encounter_ids: Sequence[str] | None = None
+    ) -> AsyncIterator[list[IndexEntry]]:
+        """Yield what is held of some encounters, or of all, in the order of the keys.
+
+        Raises IndexLoading where the gallery is not open.
+        """
+        self._open_one(gallery)
+        for condition in [""] if encounter_ids is None else among(encounter_ids):
+            last = ""
+            while page := await self._run(self._readers, MilvusCollection.entries, gallery, condition, last):
+                yield page
+                last = page[-1].key
+
+    async def begin(
+        self, gallery: str, version: str, dimension: int, settings: IndexSettings = EXACT_INDEX
+    ) -> str:
+        """Begin an empty collection beside that which searches ask; its name is unlike that of any other."""
+        exact = settings.exact or not self.approximates
+        beside = f"{_versioned(gallery, version)}_{token_hex(4)}"
+        await self._run(self._writers, MilvusCollection.make, gallery, _alias(beside), dimension, exact=exact)
+        self._opened[beside] = _Opened(exact, time.monotonic())
+        return beside
+
+    async def promote(self, gallery: str, beside: str) -> None:
+        """Switch a gallery's alias to another collection, which no search waits for, and drop the old one."""
+        await self._run(self._writers, MilvusCollection.point, gallery, _alias(beside))
+        self._opened[gallery] = replace(self._opened.pop(beside), written=time.monotonic())
+        await asyncio.sleep(_SETTLING_S)  # searches under way end on the old one
+        name = _alias(beside)
+        await self._run(self._writers, MilvusCollection.drop_others, gallery, name.rpartition("_")[0], {name})
 
     async def build(self, gallery: str) -> None:
         """Seal the rows and wait for their index: until it is built, a search compares each of them.
@@ -212,6 +247,6 @@ def _alias(gallery: str) -> str:
     return f"facegrid_{gallery}"
 
 
-def _collection(gallery: str, version: str) -> str:
-    """Name a collection: versions have characters that Milvus does not take in a name."""
-    return f"{_alias(gallery)}_{hashlib.sha256(version.encode()).hexdigest()[:16]}"
+def _versioned(gallery: str, version: str) -> str:
+    """Name an index of a version: these have characters that Milvus does not take in a name."""
+    return f"{gallery}_{hashlib.sha256(version.encode()).hexdigest()[:16]}"

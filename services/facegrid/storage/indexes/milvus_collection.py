@@ -1,14 +1,14 @@
 """A gallery's collection in Milvus, behind an alias."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from facegrid.domain.errors import ConfigurationError, InvalidField
 from facegrid.domain.faces import Floats
-from facegrid.domain.galleries import IndexRows
+from facegrid.domain.galleries import IndexEntry, IndexRows, checksum
 from facegrid.domain.matching import Hit
 from facegrid.domain.names import check_name
 from facegrid.domain.templates import round_score
@@ -23,7 +23,7 @@ from facegrid.storage.indexes.milvus_schema import (
 
 _LOADING_S = 600.0
 _MOST_HITS = 16_384  # Milvus's own limit of one search
-_KEYS_A_CALL, _ENCOUNTERS_A_CALL = 5_000, 1_000
+_KEYS_A_CALL, _ENTRIES_A_CALL, _ENCOUNTERS_A_CALL = 5_000, 1_000, 1_000
 _REFETCHED, _LEAST_FETCHED = 2, 64
 _OTHER_REPLICAS = 1100  # code of an invalid parameter: here the number of replicas
 _KEPT = ["subject_id", "encounter_id", "sample"]
@@ -37,11 +37,27 @@ class MilvusCollection:
         self._client, self._alias, self._options = client, alias, options
         self._timeout_s = options.timeout_s
 
-    def open(self, name: str, dimension: int, *, exact: bool) -> set[str]:
+    def open(self, name: str, dimension: int, *, exact: bool, ours: set[str]) -> set[str]:
         """Let the alias lead to a collection, which is made where it is missing; return its rows' keys.
 
-        Raises ConfigurationError, before anything is changed, where it is not as we would make it.
+        Of the generations of a collection the one that the alias leads to stays, and ours. Raises
+        ConfigurationError, before anything is changed, where it is not as we would make it.
         """
+        served = self._served(name)
+        self.make(served, dimension, exact=exact)
+        self.point(served)
+        self.drop_others(name, {served, *ours})
+        return self._keys(served)
+
+    def _served(self, name: str) -> str:
+        """Return the generation of a collection that the alias leads to; the first where there is none."""
+        client, timeout, led_to = self._client, self._timeout_s, ""
+        if client.has_collection(self._alias, timeout=timeout):
+            led_to = client.describe_alias(self._alias, timeout=timeout)["collection_name"]
+        return led_to if led_to.startswith(name) else name
+
+    def make(self, name: str, dimension: int, *, exact: bool) -> None:
+        """Make a collection ready for searches. Raises ConfigurationError where it is unlike ours."""
         client, timeout = self._client, self._timeout_s
         if client.has_collection(name, timeout=timeout):
             check_collection(client.describe_collection(name, timeout=timeout), dimension)
@@ -54,11 +70,18 @@ class MilvusCollection:
         else:
             client.create_index(name, make_index(client, exact=exact), timeout=timeout)
         self._load(name)
-        point = (
-            client.alter_alias if client.has_collection(self._alias, timeout=timeout) else client.create_alias
-        )
-        point(name, self._alias, timeout=timeout)
-        return self._keys(name)
+
+    def point(self, name: str) -> None:
+        """Let the alias lead to a collection, in one step."""
+        there = self._client.has_collection(self._alias, timeout=self._timeout_s)
+        point = self._client.alter_alias if there else self._client.create_alias
+        point(name, self._alias, timeout=self._timeout_s)
+
+    def drop_others(self, name: str, kept: set[str]) -> None:
+        """Remove the generations of a collection, save some."""
+        for collection in self._client.list_collections(timeout=self._timeout_s):
+            if collection.startswith(name) and collection not in kept:
+                self._client.drop_collection(collection, timeout=self._timeout_s)
 
     def _load(self, name: str) -> None:
         from pymilvus.exceptions import MilvusException  # noqa: PLC0415  takes seconds
@@ -81,20 +104,9 @@ class MilvusCollection:
             raise
 
     def _keys(self, name: str) -> set[str]:
-        # A paged query takes no consistency level: this one waits until every write is to be seen.
-        client, timeout = self._client, self._timeout_s
-        client.query(name, filter='key == ""', limit=1, consistency_level="Strong", timeout=timeout)
         keys: set[str] = set()
         last = ""
-        while page := client.query(
-            name,
-            filter=f'key > "{last}"',
-            output_fields=["key"],
-            limit=_KEYS_A_CALL,
-            iterator="True",  # in the order of the keys
-            reduce_stop_for_best="True",  # and none left out between two segments
-            timeout=timeout,
-        ):
+        while page := self._page(name, "", last, fields=["key"], limit=_KEYS_A_CALL):
             keys.update(row["key"] for row in page)
             last = page[-1]["key"]
         return keys
@@ -108,9 +120,9 @@ class MilvusCollection:
             return ""
         found = self._client.describe_collection(self._alias, timeout=self._timeout_s)
         loaded = self._client.get_load_state(self._alias, timeout=self._timeout_s)["state"].name == "Loaded"
-        if not (loaded and found["collection_name"] == name and found["collection_id"]):
+        if not (loaded and _is_of(found["collection_name"], name) and found["collection_id"]):
             return ""
-        return f"{name}/{found['collection_id']}"
+        return f"{found['collection_name']}/{found['collection_id']}"
 
     def count(self) -> int:
         """Return the number of rows, all that was acknowledged included."""
@@ -122,6 +134,41 @@ class MilvusCollection:
             timeout=self._timeout_s,
         )
         return int(row["count(*)"])
+
+    def entries(self, condition: str, last: str) -> list[IndexEntry]:
+        """Return the next rows that meet a condition, "" being met by all, in the order of their keys."""
+        page = self._page(
+            self._alias, condition, last, fields=["key", "vector", *_KEPT], limit=_ENTRIES_A_CALL
+        )
+        return [
+            IndexEntry(
+                row["subject_id"],
+                row["encounter_id"],
+                row["sample"],
+                checksum(np.asarray(row["vector"], np.float32)),
+            )
+            for row in page
+        ]
+
+    def _page(
+        self, name: str, condition: str, last: str, *, fields: list[str], limit: int
+    ) -> list[dict[str, Any]]:
+        """Return the rows with the next keys after `last`."""
+        client, timeout = self._client, self._timeout_s
+        if not last:
+            # A paged query takes no consistency level: this one waits until every write is to be seen.
+            client.query(name, filter='key == ""', limit=1, consistency_level="Strong", timeout=timeout)
+        after = f'key > "{last}"'
+        found: list[dict[str, Any]] = client.query(
+            name,
+            filter=f"{after} and {condition}" if condition else after,
+            output_fields=fields,
+            limit=limit,
+            iterator="True",  # in the order of the keys
+            reduce_stop_for_best="True",  # and none left out between two segments
+            timeout=timeout,
+        )
+        return found
 
     def ping(self) -> None:
         """Do nothing but ask Milvus for an answer."""
@@ -148,9 +195,7 @@ class MilvusCollection:
 
     def delete(self, encounter_ids: Sequence[str]) -> None:
         """Remove the rows of encounters."""
-        names = [check_name(encounter_id, "encounter_id") for encounter_id in encounter_ids]
-        for start in range(0, len(names), _ENCOUNTERS_A_CALL):
-            condition = f"encounter_id in {json.dumps(names[start : start + _ENCOUNTERS_A_CALL])}"
+        for condition in among(encounter_ids):
             self._client.delete(
                 self._alias, filter=condition, consistency_level="Strong", timeout=self._timeout_s
             )
@@ -199,13 +244,21 @@ class MilvusCollection:
         return not described["pending_index_rows"] and rows >= described["total_rows"]
 
     def drop(self) -> None:
-        """Remove all collections of the gallery and their alias."""
+        """Remove all collections of the gallery and their alias, or the one collection of this name."""
         client, timeout = self._client, self._timeout_s
-        if client.has_collection(self._alias, timeout=timeout):
+        collections = client.list_collections(timeout=timeout)
+        if self._alias not in collections and client.has_collection(self._alias, timeout=timeout):
             client.drop_alias(self._alias, timeout=timeout)
-        for collection in client.list_collections(timeout=timeout):
-            if collection.startswith(f"{self._alias}_"):
+        for collection in collections:
+            if collection == self._alias or collection.startswith(f"{self._alias}_"):
                 client.drop_collection(collection, timeout=timeout)
+
+
+def among(encounter_ids: Sequence[str]) -> Iterator[str]:
+    """Yield the conditions that the rows of some encounters meet, one for each thousand."""
+    names = [check_name(encounter_id, "encounter_id") for encounter_id in encounter_ids]
+    for start in range(0, len(names), _ENCOUNTERS_A_CALL):
+        yield f"encounter_id in {json.dumps(names[start : start + _ENCOUNTERS_A_CALL])}"
 
 
 def _ranked(rows: Sequence[Any], probe: Floats, limit: int) -> list[Hit]:
@@ -218,3 +271,8 @@ def _ranked(rows: Sequence[Any], probe: Floats, limit: int) -> list[Hit]:
 
 def _hit(entity: Any, score: float) -> Hit:
     return Hit(entity["subject_id"], entity["encounter_id"], entity["sample"], round_score(score))
+
+
+def _is_of(collection: str, name: str) -> bool:
+    """Say whether a collection is the one of a name, or was made anew for it."""
+    return collection == name or collection.startswith(f"{name}_")

@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from secrets import token_hex
 from typing import TypeVar
 
 import faiss
@@ -15,7 +16,7 @@ import numpy as np
 from facegrid.domain.errors import IndexLoading
 from facegrid.domain.faces import Floats
 from facegrid.domain.filters import UNRESTRICTED, Restriction
-from facegrid.domain.galleries import IndexRows
+from facegrid.domain.galleries import IndexEntry, IndexRows, checksum
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.domain.labels import Labels
 from facegrid.domain.matching import Hit
@@ -61,8 +62,7 @@ class ResidentIndex:
         """Make the gallery's rows ready, empty where they were of another version; return their keys."""
         rows = self._galleries.get(gallery)
         if rows is None or rows.version != version:
-            vectors = ScannedVectors(dimension, self._scanners, self._workers - 1)
-            rows = self._galleries[gallery] = _Rows(version, vectors)
+            rows = self._galleries[gallery] = self._empty(version, dimension)
         return await _run(self._writer, rows.keys)
 
     async def resume(
@@ -77,6 +77,9 @@ class ResidentIndex:
     async def count(self, gallery: str) -> int:
         """Return the number of rows. Raises IndexLoading where the gallery is not open."""
         return len(await _run(self._writer, self._rows(gallery).keys))
+
+    def _empty(self, version: str, dimension: int) -> "_Rows":
+        return _Rows(version, ScannedVectors(dimension, self._scanners, self._workers - 1))
 
     async def add(self, gallery: str, rows: IndexRows) -> None:
         """Add rows, over those with the same key. Raises IndexLoading where the gallery is not open."""
@@ -126,6 +129,39 @@ class ResidentIndex:
         for search in searches:
             search.found = [hits[: search.limit] for hits in islice(found, len(search.probes))]
             rows.waiting.remove(search)
+
+    async def entries(
+        self, gallery: str, encounter_ids: Sequence[str] | None = None
+    ) -> AsyncIterator[list[IndexEntry]]:
+        """Yield what is held of some encounters, or of all, from the last row to the first.
+
+        A removal moves the last row into its place, so that none slips past. Raises IndexLoading where the
+        gallery is not open.
+        """
+        rows = self._rows(gallery)
+        if encounter_ids is not None:
+            yield await _run(self._writer, rows.entries_of, encounter_ids)
+            return
+        end = len(rows)
+        while end > 0:
+            yield await _run(self._writer, rows.entries, end - _ROWS_A_STEP, end)
+            end -= _ROWS_A_STEP
+
+    async def begin(
+        self,
+        gallery: str,
+        version: str,
+        dimension: int,
+        settings: IndexSettings = EXACT_INDEX,  # noqa: ARG002  # it is always exact
+    ) -> str:
+        """Begin empty rows beside a gallery's own, which memory must have room for."""
+        beside = f"{gallery}-{token_hex(4)}"
+        self._galleries[beside] = self._empty(version, dimension)
+        return beside
+
+    async def promote(self, gallery: str, beside: str) -> None:
+        """Let other rows take the place of a gallery's; searches under way end on the old ones."""
+        self._galleries[gallery] = self._galleries.pop(beside)
 
     async def build(self, gallery: str) -> None:
         """Do nothing: rows are searched alike from the first moment."""
@@ -178,6 +214,25 @@ class _Rows:
         with self._lock:
             rows = zip(self._encounters, self._samples, strict=True)
             return {f"{encounter_id}/{sample}" for encounter_id, sample in rows}
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def entries(self, start: int, end: int) -> list[IndexEntry]:
+        with self._lock:
+            return [self._entry(place) for place in range(max(start, 0), min(end, len(self)))]
+
+    def entries_of(self, encounter_ids: Sequence[str]) -> list[IndexEntry]:
+        with self._lock:
+            return [self._entry(place) for one in encounter_ids for place in self._places.get(one, ())]
+
+    def _entry(self, place: int) -> IndexEntry:
+        return IndexEntry(
+            self._subjects[place],
+            self._encounters[place],
+            self._samples[place],
+            checksum(self.vectors.vector(place)),
+        )
 
     def put(self, rows: IndexRows, encoded: EncodedVectors) -> None:
         with self._lock:

@@ -103,6 +103,10 @@ class ScannedVectors:
         if not last.rows:
             self._blocks.pop()
 
+    def vector(self, place: int) -> Floats:
+        """Return the vector in a place."""
+        return self._blocks[place // BLOCK_ROWS].vector(place)
+
     def search(self, probes: Floats, limit: int, allowed: Mask | None = None) -> list[tuple[Places, Scores]]:
         """Return for each probe of (N, dimension) the places and scores of the `limit` best vectors.
 

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, Self
 
-from facegrid.domain.errors import ConfigurationError
+from facegrid.domain.errors import DamagedRecords
 
 _KEY = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)*[A-Za-z0-9][A-Za-z0-9._-]*/?")
 
@@ -13,8 +13,13 @@ class ObjectMissing(LookupError):
     """No object has this key."""
 
 
-class UnreadableObject(ConfigurationError):
+class UnreadableObject(DamagedRecords):
     """An object is damaged or of a newer version; the message, for operators, names its key."""
+
+    @classmethod
+    def missing(cls, key: object) -> Self:
+        """Return the error for an object that has to be there and is not."""
+        return cls(f"the object {key} is missing; restore it from a backup")
 
 
 class ObjectStore(Protocol):

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from facegrid.domain.galleries import Encounter
+
 
 @dataclass(frozen=True, slots=True)
 class SubjectFolder:
@@ -21,6 +23,10 @@ class SubjectFolder:
     def sid(self) -> str:
         """The keyed hash of the subject's id."""
         return self.prefix.split("/")[-2]
+
+    def has_templates(self, marked: Encounter) -> bool:
+        """Say whether each sample of an encounter has its template here."""
+        return all(f"{marked.encounter_id}/{number}" in self.samples for number in range(len(marked.samples)))
 
 
 def subject_folder(prefix: str, keys: Iterable[str]) -> SubjectFolder:

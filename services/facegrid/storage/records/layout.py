@@ -77,6 +77,11 @@ class GalleryLayout:
         """The prefix of what a migration could not bring into the gallery."""
         return f"{gallery_prefix(self.gallery.gallery_id)}left-behind/"
 
+    def set_aside(self, sid: str = "", encounter_id: str = "") -> str:
+        """Return the prefix of what a repair moved away: all of it, a subject's or an encounter's."""
+        prefix = f"{gallery_prefix(self.gallery.gallery_id)}quarantine/"
+        return prefix + "".join(f"{one}/" for one in (sid, encounter_id) if one)
+
     def subject(self, subject_id: str) -> str:
         """Return the prefix of a subject's objects."""
         return f"{self.subjects}{self.sid(subject_id)}/"

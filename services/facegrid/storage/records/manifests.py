@@ -77,10 +77,17 @@ class Manifests:
         for number in self._numbers():
             if number < manifest.number:
                 self._sweep_old(number, kept)
-        for key in list(self._store.keys(f"{self._prefix}files/")):
-            first = key.removeprefix(f"{self._prefix}files/").partition("-")[0]
-            if key not in kept and int(first) <= manifest.number:
-                self._store.delete(key)
+        for key in self.unnamed(manifest):
+            self._store.delete(key)
+
+    def unnamed(self, manifest: Manifest) -> list[str]:
+        """Return the keys of the segments that the newest manifest does not name and none to come will."""
+        kept, prefix = {file.key for file in manifest.files}, f"{self._prefix}files/"
+        return [
+            key
+            for key in self._store.keys(prefix)
+            if key not in kept and int(key.removeprefix(prefix).partition("-")[0]) <= manifest.number
+        ]
 
     def _sweep_old(self, number: int, kept: Collection[str]) -> None:
         with suppress(ObjectMissing):

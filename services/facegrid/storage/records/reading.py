@@ -1,14 +1,27 @@
 """The records of a gallery as they stand, read beside those who write."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
-from facegrid.domain.galleries import Encounter, IndexRows, index_rows
+from facegrid.domain.galleries import Encounter, Gallery, IndexRows, index_rows
 from facegrid.storage.records.subjects import StoredSubjects
 
 _BATCH = 500
 
 
-def live_rows(subjects: StoredSubjects) -> Iterator[IndexRows]:
+async def live_rows(
+    opened: Callable[[Gallery], Awaitable[StoredSubjects]],
+    gallery: Gallery,
+    take: Callable[[Iterator[IndexRows], int], Awaitable[list[IndexRows]]],
+) -> AsyncGenerator[IndexRows, None]:
+    """Yield the index rows of all active encounters, taken in a thread; nothing is changed."""
+    subjects = await opened(gallery)
+    async with subjects.compacting:
+        found = _rows(subjects)
+        while rows := await take(found, 1):
+            yield rows[0]
+
+
+def _rows(subjects: StoredSubjects) -> Iterator[IndexRows]:
     """Yield the index rows of all active encounters; nothing is changed, and nothing may compact meanwhile.
 
     What changes before the last batch may be seen or not.

@@ -17,6 +17,7 @@ from facegrid.domain.galleries import (
     Tombstone,
     index_rows,
 )
+from facegrid.domain.inspection import Inspected
 from facegrid.identity.ports import Claim, Hold, TemplateImport
 from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.export import export_page, read_photograph
@@ -159,13 +160,9 @@ class StoredRecords(StoredGalleryRecords):
             yield await self._run(subjects.index_rows, segment)
         subjects.loaded = True
 
-    async def live_rows(self, gallery: Gallery) -> AsyncGenerator[IndexRows, None]:
+    def live_rows(self, gallery: Gallery) -> AsyncGenerator[IndexRows, None]:
         """Yield the index rows of all active encounters beside other calls; compaction waits for the last."""
-        subjects = await self._of(gallery)
-        async with subjects.compacting:
-            found = live_rows(subjects)
-            while rows := await self._take(found, 1):
-                yield rows[0]
+        return live_rows(self._of, gallery, self._take)
 
     async def replaced(self, gallery: Gallery) -> list[str]:
         """Return the encounters that tombstones and loaded objects took away, as far as not compacted."""
@@ -192,6 +189,12 @@ class StoredRecords(StoredGalleryRecords):
     async def photograph(self, gallery: Gallery, encounter: Encounter, sample: int) -> bytes | None:
         """Return the photograph of a sample; None where it is not kept, or was removed."""
         return await self._run(read_photograph, self._store, GalleryLayout(gallery), encounter, sample)
+
+    def inspect(self, gallery: Gallery, hold: Hold, *, repair: bool) -> AsyncGenerator[Inspected, None]:
+        """Yield what is sound in the records and what is wrong; `hold` keeps writers away from a subject."""
+        from facegrid.storage.records.inspection import inspect  # noqa: PLC0415  # pyarrow takes long to import
+
+        return inspect(self._store, self._of, self._run, gallery, hold, repair=repair)
 
     def due(self, loose: int, before: datetime) -> list[Gallery]:
         """Return the loaded galleries with that many changes to compact, or rows to erase since that time."""

@@ -69,7 +69,7 @@ class Segments:
                 self._open(manifest)
             except ObjectMissing as missing:
                 if manifest == self.manifests.newest():
-                    raise _missing(missing) from None
+                    raise UnreadableObject.missing(missing) from None
 
     def _open(self, manifest: Manifest) -> None:
         from facegrid.storage.records.segment import Segment  # noqa: PLC0415  # see above
@@ -222,7 +222,7 @@ class Segments:
             except ObjectMissing as missing:
                 self.reload()
                 if view is self.view:
-                    raise _missing(missing) from None
+                    raise UnreadableObject.missing(missing) from None
 
     @staticmethod
     def _find(view: View, one: str) -> "tuple[Segment, int] | None":
@@ -236,7 +236,3 @@ class Segments:
         for one in encounter_ids:
             for segment in segments:
                 segment.hide(bytes.fromhex(one))
-
-
-def _missing(key: ObjectMissing) -> UnreadableObject:
-    return UnreadableObject(f"the object {key} is missing; restore it from a backup")

@@ -135,7 +135,7 @@ class StoredSubjects:
         if not active and not rows:
             return None
         if active and head is None:
-            raise _missing(f"{folder.prefix}subject.json")
+            raise UnreadableObject.missing(f"{folder.prefix}subject.json")
         subject_id, created = min([*heads, *([head] if head else [])], key=itemgetter(1))
         filled = [*rows, *self.fill(folder, active)] if with_encounters else ()
         inactive = any(one.labels.subject_status is Status.INACTIVE for one in (*rows, *active))
@@ -184,7 +184,7 @@ class StoredSubjects:
         try:
             return read(self._store, key, dict)
         except ObjectMissing:
-            raise _missing(key) from None
+            raise UnreadableObject.missing(key) from None
 
     def load(self, folders: Sequence[SubjectFolder]) -> list[Encounter]:
         """Finish what a crash left half done in some folders and return the active encounters in them."""
@@ -206,17 +206,23 @@ class StoredSubjects:
         replaced_first = [one.encounter_id for one in marked if one.encounter_id in gone]
         left = (folder.committed | folder.unfinished) - {one.encounter_id for one in marked}
         for encounter_id in (*replaced_first, *(left & gone)):
-            self.claims.mark_deleted(encounter_id, folder.sid)
-            self._store.delete(mark_key(folder.prefix, encounter_id))
-            self._store.delete_prefix(encounter_prefix(folder.prefix, encounter_id))
+            self.remove(folder, encounter_id)
         for encounter_id in left - gone:
             self._strip(folder, encounter_id)
         if not active and self.segments.has_subject(folder.sid):
             self._store.delete(f"{folder.prefix}subject.json")
         elif not active:
             self._store.delete_prefix(folder.prefix)
+            if doomed:
+                self._store.delete_prefix(self.layout.set_aside(folder.sid))
         self.unsettled -= gone
         return active
+
+    def remove(self, folder: SubjectFolder, encounter_id: str) -> None:
+        """Remove the objects of an encounter that is gone, its mark first."""
+        self.claims.mark_deleted(encounter_id, folder.sid)
+        self._store.delete(mark_key(folder.prefix, encounter_id))
+        self._store.delete_prefix(encounter_prefix(folder.prefix, encounter_id))
 
     def _strip(self, folder: SubjectFolder, encounter_id: str) -> None:
         """Remove what is no part of an encounter; its mark, the last of its keys, says that there is more."""
@@ -247,13 +253,13 @@ class StoredSubjects:
         self.hidden_since = min(self.hidden_since or written, written)
         self._changed(tombstone.revision)
 
+    def _amended(self, encounter: Encounter) -> Encounter:
+        return self.amendments.apply(encounter)
+
     def amend(self, subject_id: str, amendment: Amendment, call: Call) -> None:
         """Write the amendment of a call: from here on it counts."""
         self.amendments.write(subject_id, amendment, call)
         self._changed(amendment.revision)
-
-    def _amended(self, encounter: Encounter) -> Encounter:
-        return self.amendments.apply(encounter)
 
     def _changed(self, revision: int) -> None:
         self.loose += 1
@@ -262,19 +268,18 @@ class StoredSubjects:
     def _marked(self, folder: SubjectFolder) -> list[Encounter]:
         """Return all encounters that have a mark that counts and no row, in the order of their commits."""
         ids = (one for one in folder.committed - self.claims.void if one not in self.segments)
-        found = [self._read_mark(folder, encounter_id) for encounter_id in ids]
-        found = [one for one in found if self._is_whole(folder, one)]
+        found = [self.read_mark(folder, encounter_id) for encounter_id in ids]
+        found = [one for one in found if self.is_whole(folder, one)]
         return sorted(found, key=lambda one: one.revision)
 
-    def _is_whole(self, folder: SubjectFolder, marked: Encounter) -> bool:
+    def is_whole(self, folder: SubjectFolder, marked: Encounter) -> bool:
         """Say whether a mark counts: it has its templates, or its claim says that it must."""
-        one = marked.encounter_id
-        samples = {f"{one}/{number}" for number in range(len(marked.samples))}
-        return samples <= folder.samples or not self.claims.is_void(one)
+        return folder.has_templates(marked) or not self.claims.is_void(marked.encounter_id)
 
-    def _read_mark(self, folder: SubjectFolder, encounter_id: str) -> Encounter:
+    def read_mark(self, folder: SubjectFolder, encounter_id: str) -> Encounter:
+        """Return an encounter without its templates. Raises ObjectMissing and UnreadableObject."""
         parse = partial(parse_encounter, version=self.gallery.template_version)
-        return self._amended(read(self._store, mark_key(folder.prefix, encounter_id), parse))
+        return self.amendments.apply(read(self._store, mark_key(folder.prefix, encounter_id), parse))
 
     def _gone(self, marked: Sequence[Encounter]) -> set[str]:
         replaced = {encounter_id for one in marked for encounter_id in one.replaces}
@@ -291,9 +296,5 @@ class StoredSubjects:
             self.refresh()
             if encounter.encounter_id in self.segments:
                 raise  # it became a row meanwhile
-            self._read_mark(folder, encounter.encounter_id)  # raises where the encounter was erased meanwhile
-            raise _missing(str(missing)) from None
-
-
-def _missing(key: str) -> UnreadableObject:
-    return UnreadableObject(f"the object {key} is missing; restore it from a backup")
+            self.read_mark(folder, encounter.encounter_id)  # raises where the encounter was erased meanwhile
+            raise UnreadableObject.missing(missing) from None

@@ -39,7 +39,7 @@ class StoredTwins:
             try:
                 return self._store.get(key)
             except ObjectMissing:
-                raise UnreadableObject(f"the object {key} is missing; restore it from a backup") from None
+                raise UnreadableObject.missing(key) from None
 
         return await self._records.with_subjects(gallery, get)
 
@@ -75,7 +75,7 @@ class StoredTwins:
         try:
             self._store.copy(key, copied)
         except ObjectMissing:
-            raise UnreadableObject(f"the object {key} is missing; restore it from a backup") from None
+            raise UnreadableObject.missing(key) from None
 
     async def gone(self, gallery: Gallery, encounter_ids: Sequence[str]) -> set[str]:
         """Return those of the encounters that a deletion took away from the gallery."""
