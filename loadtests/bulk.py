@@ -88,21 +88,18 @@ def upsert(file: Path, uri: str) -> None:
     """Read the file and upsert its rows, as the adapter's schema has them, into a new collection."""
     from pymilvus import MilvusClient  # noqa: PLC0415  # takes seconds
 
-    from facegrid.storage.indexes.milvus import _schema  # noqa: PLC0415  # the same columns
+    from facegrid.storage.indexes.milvus_schema import make_index, make_schema  # noqa: PLC0415  # likewise
 
     client, name = MilvusClient(uri), f"bare_{uuid4().hex}"
-    index = client.prepare_index_params()
-    index.add_index("vector", index_type="FLAT", metric_type="IP")
-    client.create_collection(name, schema=_schema(DIMENSION), index_params=index)
+    client.create_collection(name, schema=make_schema(DIMENSION))
+    client.create_index(name, make_index(client, exact=True))
+    client.load_collection(name)
     for vectors, subjects in batches(file):
         rows = zip(subjects, vectors, strict=True)
-        client.upsert(
-            name,
-            [
-                {"key": f"{one}/0", "subject_id": one, "encounter_id": one, "sample": 0, "vector": vector}
-                for one, vector in rows
-            ],
+        named = (
+            {"key": f"{one}/0", "subject_id": one, "encounter_id": one, "vector": row} for one, row in rows
         )
+        client.upsert(name, [{**row, "sample": 0, "labels": {}} for row in named])
     client.drop_collection(name)
     client.close()
 

@@ -12,7 +12,7 @@ from house import House, call
 async def test_a_search_that_stalls_is_unavailable(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends before the caller's deadline, so that he is told to retry."""
 
-    async def stall(*_: object) -> None:
+    async def stall(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
     await house.add("ann", b"ann")

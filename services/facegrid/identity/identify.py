@@ -147,14 +147,18 @@ class Identify:
 
     async def _check_subjects(self, galleries: Sequence[Gallery], subject_ids: Sequence[str]) -> None:
         """Raise SubjectNotFound for the first subject that no gallery has."""
-        for number, subject_id in enumerate(subject_ids):
-            if any(self._projection.has_subject(one, subject_id) for one in galleries):
-                continue
-            if not any([await self._records.subject(one, subject_id) for one in galleries]):
-                raise SubjectNotFound(
-                    f"no gallery of the request has a subject {subject_id}; leave it out, or enrol it first",
-                    field=f"subject_ids[{number}]",
-                )
+        known = await asyncio.gather(*(self._is_subject(galleries, one) for one in subject_ids))
+        if not all(known):
+            place = known.index(False)
+            raise SubjectNotFound(
+                f"no gallery of the request has a subject {subject_ids[place]}; enrol it, or leave it out",
+                field=f"subject_ids[{place}]",
+            )
+
+    async def _is_subject(self, galleries: Sequence[Gallery], subject_id: str) -> bool:
+        if any(self._projection.has_subject(one, subject_id) for one in galleries):
+            return True
+        return any([await self._records.subject(one, subject_id) for one in galleries])
 
     async def _search(  # noqa: PLR0917  # as many as a search has
         self, call: Call, gallery: Gallery, probes: Floats, top: int, revision: int, restriction: Restriction

@@ -15,8 +15,9 @@ from facegrid.domain.errors import (
 )
 from facegrid.domain.faces import Floats
 from facegrid.domain.filters import UNRESTRICTED, Restriction
-from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Watermark, index_rows
+from facegrid.domain.galleries import Encounter, Gallery, IndexRows, index_rows
 from facegrid.domain.matching import Hit, best_per_subject, is_settled
+from facegrid.identity.filling import Filling
 from facegrid.identity.index_state import IndexState
 from facegrid.identity.ports import Index, Records
 
@@ -263,57 +264,11 @@ class Projection:
             raise self.gone(gallery) from None
 
     async def _fill(self, gallery: Gallery, state: IndexState) -> None:
-        known = await self._records.watermark(gallery.gallery_id)
-        if not (known and await self._catch_up(gallery, state, known)):
-            await self._reconcile(gallery, state)
-        last = await self._records.last_revision(gallery)
-        state.revision = max(state.revision, last, known.revision if known else 0)
-        state.complete = True
-        state.place = await self._index.resume(gallery.gallery_id, gallery.template_version, gallery.index)
-        if state.place:
-            await self._records.set_watermark(gallery.gallery_id, state.watermark)
+        def check() -> None:
+            if self.is_dropped(gallery):
+                raise self.gone(gallery)
 
-    async def _catch_up(self, gallery: Gallery, state: IndexState, known: Watermark) -> bool:
-        """Bring an index that was complete up to its watermark to the present; False where it was not."""
-        place = await self._index.resume(gallery.gallery_id, gallery.template_version, gallery.index)
-        if not (place and known.complete and known.place == place):
-            return False
-        count, amended = 0, await self._records.amended(gallery)
-        async for rows, revision in self._records.rows(gallery):
-            self._note_batch(gallery, state, rows, revision)
-            count += len(rows)
-            if revision > known.revision:
-                await self._index.add(gallery.gallery_id, rows)
-            elif amended:
-                changed = [row for row, one in enumerate(rows.encounter_ids) if one in amended]
-                await self._index.add(gallery.gallery_id, rows.take(changed))
-        await self._index.remove(gallery.gallery_id, await self._records.replaced(gallery))
-        return await self._index.count(gallery.gallery_id) == count
-
-    async def _reconcile(self, gallery: Gallery, state: IndexState) -> None:
-        """Compare the keys of all rows: add what is missing and remove what is gone."""
-        present = await self._index.open(
-            gallery.gallery_id, gallery.template_version, gallery.dimension, gallery.index
-        )
-        amended = await self._records.amended(gallery) if present else set()
-        async for rows, revision in self._records.rows(gallery):
-            self._note_batch(gallery, state, rows, revision)
-            keys = rows.keys if present else ()
-            missing = [
-                row
-                for row, key in enumerate(keys)
-                if key not in present or rows.encounter_ids[row] in amended
-            ]
-            await self._index.add(gallery.gallery_id, rows.take(missing) if keys else rows)
-            present.difference_update(keys)
-        gone = {key.partition("/")[0] for key in present}
-        await self._index.remove(gallery.gallery_id, sorted(gone))
-
-    def _note_batch(self, gallery: Gallery, state: IndexState, rows: IndexRows, revision: int) -> None:
-        if self.is_dropped(gallery):
-            raise self.gone(gallery)
-        state.note(dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
-        state.revision = max(state.revision, revision)
+        await Filling(self._records, self._index, gallery, state, check)()
 
 
 def _failed(task: asyncio.Task[None]) -> bool:

@@ -120,7 +120,7 @@ async def test_a_replacement_meanwhile_is_seen_as_a_whole() -> None:
     new = make_encounter(5, old.subject_id, replaces=[old.encounter_id])
 
     def replace() -> None:
-        for write in subjects.sample_writes(new, [None, None]):
+        for write in subjects.samples.writes(new, [None, None]):
             write()
         subjects.mark(new)
         subjects.tidy(subjects.folder(new.subject_id), new.replaces)

@@ -47,7 +47,7 @@ class LabelSets:
         self._unused += not self._rows[number]
 
     def _find(self, labels: Labels) -> int:
-        facts = sorted(_facts(labels), key=repr)
+        facts = list(_facts(labels))
         name = blake2b(repr(facts).encode(), digest_size=16).digest()
         if name in self._known:
             return self._known[name]
@@ -157,5 +157,5 @@ class _Column:
 
 def _facts(labels: Labels) -> Iterator[tuple[str, Value]]:
     yield from labels.metadata.items()
-    for name in set(labels.sub_galleries):
+    for name in sorted(set(labels.sub_galleries)):
         yield _SUB_GALLERIES, name

@@ -118,6 +118,11 @@ class Amendments:
         return replace(own.labels if own else labels, subject_status=status)
 
     @property
+    def count(self) -> int:
+        """The number of those that are objects."""
+        return sum(map(len, self._stored.values()))
+
+    @property
     def targets(self) -> tuple[list[str], list[str]]:
         """The ids of the encounters and the hashes of the subjects that are amended."""
         encounters = [target for target, one in self.newest.items() if one.encounter_id]

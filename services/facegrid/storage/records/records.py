@@ -15,26 +15,23 @@ from facegrid.domain.galleries import (
     IndexRows,
     Subject,
     Tombstone,
-    Watermark,
     index_rows,
 )
 from facegrid.identity.ports import Claim, Hold, TemplateImport
 from facegrid.storage.objects.store import ObjectStore
 from facegrid.storage.records.export import export_page, read_photograph
 from facegrid.storage.records.folders import SubjectFolder
-from facegrid.storage.records.galleries import StoredGalleries
-from facegrid.storage.records.layout import NAMES, GalleryLayout
+from facegrid.storage.records.gallery_records import StoredGalleryRecords
+from facegrid.storage.records.layout import GalleryLayout
+from facegrid.storage.records.loading import BATCH, read_objects
 from facegrid.storage.records.reading import live_rows
-from facegrid.storage.records.reserve import Reserve
 from facegrid.storage.records.subjects import StoredSubjects
-from facegrid.storage.records.threads import StoreThreads
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_BATCH, _SUBJECTS_A_CALL = 500, 25
 
 
-class StoredRecords:
+class StoredRecords(StoredGalleryRecords):
     """GalleryRecords and Records on an object store that no other process writes to.
 
     Where an object is damaged its methods raise UnreadableObject, which is for operators.
@@ -42,62 +39,14 @@ class StoredRecords:
 
     def __init__(self, store: ObjectStore, workers: int) -> None:
         """Take the store and the number of threads that may wait for it."""
-        self._store, self._galleries, self._reserve = store, StoredGalleries(store), Reserve(store)
-        self._threads = StoreThreads(workers)
-        self._run, self._all, self._take = self._threads.run, self._threads.all, self._threads.take
+        super().__init__(store, workers)
         self._opening = threading.Lock()
         self._subjects: dict[str, StoredSubjects] = {}
-
-    def close(self) -> None:
-        """Wait for what is under way and end the threads."""
-        self._threads.close()
-
-    async def check(self) -> None:
-        """Ask the store for a key. Raises StoreUnavailable where it does not answer."""
-        await self._run(lambda: next(self._store.keys(NAMES), ""))
-
-    async def create_gallery(self, gallery: Gallery, call: Call) -> Gallery:
-        """Store a gallery. Raises GalleryExists and RequestIdReused."""
-        return await self._run(self._galleries.create, gallery, call)
-
-    async def gallery(self, name: str) -> Gallery:
-        """Return a gallery by name. Raises GalleryNotFound."""
-        if known := self._galleries.known(name):
-            return known
-        return await self._run(self._galleries.get, name)
-
-    async def update_gallery(self, name: str, change: Callable[[Gallery], Gallery]) -> Gallery:
-        """Store a gallery's settings as `change` returns them. Raises GalleryNotFound."""
-        return await self._run(self._galleries.update, name, change)
-
-    async def galleries(self, after: str, limit: int) -> list[Gallery]:
-        """Return a page of galleries in the order of their names."""
-        return await self._run(self._galleries.page, after, limit)
-
-    async def unname_gallery(self, name: str, call: Call) -> str:
-        """Take a gallery's name away and return its id. Raises GalleryNotFound and RequestIdReused."""
-        return await self._in_any_room(self._galleries.unname, name, call)
-
-    async def deleted_galleries(self) -> list[str]:
-        """Return the ids of the galleries that were deleted."""
-        return await self._run(self._galleries.deleted)
-
-    async def nameless_galleries(self) -> list[str]:
-        """Return the ids that no name leads to. Nothing may make a gallery meanwhile."""
-        return await self._run(self._galleries.nameless)
 
     async def erase_gallery(self, gallery_id: str) -> None:
         """Remove every object of a gallery without a name."""
         self._subjects.pop(gallery_id, None)
         await self._run(self._galleries.erase, gallery_id)
-
-    async def watermark(self, gallery_id: str) -> Watermark | None:
-        """Return how far a gallery's index had come."""
-        return await self._run(self._galleries.watermark, gallery_id)
-
-    async def set_watermark(self, gallery_id: str, watermark: Watermark) -> None:
-        """Write down how far a gallery's index has come."""
-        await self._run(self._galleries.set_watermark, gallery_id, watermark)
 
     async def find_claim(self, gallery: Gallery, encounter_id: str, call: Call) -> Claim:
         """Say what an earlier call with this request id left. Raises RequestIdReused."""
@@ -190,11 +139,11 @@ class StoredRecords:
         Nothing may write to the gallery until the last batch.
         """
         subjects = await self._of(gallery)
-        async for loaded in self._loose(subjects):
+        async for loaded in read_objects(subjects, self._threads):
             yield loaded
         for segment in subjects.segments.view.segments:
             found = await self._run(subjects.segments.encounters, segment)
-            while batch := await self._take(found, _BATCH):
+            while batch := await self._take(found, BATCH):
                 yield batch
         subjects.loaded = True
 
@@ -204,7 +153,7 @@ class StoredRecords:
         It is the latest that first shows one of them.
         """
         subjects = await self._of(gallery)
-        async for loaded in self._loose(subjects):
+        async for loaded in read_objects(subjects, self._threads):
             yield index_rows(loaded, gallery.dimension), max(encounter.revision for encounter in loaded)
         for segment in subjects.segments.view.segments:
             yield await self._run(subjects.index_rows, segment)
@@ -217,29 +166,6 @@ class StoredRecords:
             found = live_rows(subjects)
             while rows := await self._take(found, 1):
                 yield rows[0]
-
-    async def _loose(self, subjects: StoredSubjects) -> AsyncIterator[list[Encounter]]:
-        """Yield the encounters that are objects; none is due for compaction until all has been read."""
-        subjects.loaded = False
-        async with subjects.compacting:
-            pass
-        subjects.loose = await self._run(subjects.tombstones.count)
-        compacted = bool(subjects.segments.view.manifest.number)
-        ids = await self._run(subjects.claims.stored) if compacted else []
-        reads = [partial(subjects.claims.forms, part) for part in _slices(ids, _BATCH)]
-        claims = {one: form for read in await self._all(reads) for one, form in read.items()}
-        folders = await self._run(subjects.touched, claims)
-        batch: list[Encounter] = []
-        while chunk := await self._take(folders, _BATCH):
-            parts = [partial(subjects.load, part) for part in _slices(chunk, _SUBJECTS_A_CALL)]
-            for loaded in await self._all(parts):
-                batch += loaded
-            while len(batch) >= _BATCH:
-                yield batch[:_BATCH]
-                del batch[:_BATCH]
-        if batch:
-            yield batch
-        await self._run(subjects.settle, claims)
 
     async def replaced(self, gallery: Gallery) -> list[str]:
         """Return the encounters that tombstones and loaded objects took away, as far as not compacted."""
@@ -294,10 +220,6 @@ class StoredRecords:
                         await self._run(compaction.tidy, subject_id)
                 await self._run(compaction.finish)
 
-    async def with_galleries(self, work: Callable[[StoredGalleries], T]) -> T:
-        """Do what blocks with the stored galleries, in one of the threads."""
-        return await self._run(work, self._galleries)
-
     async def with_subjects(self, gallery: Gallery, work: Callable[[StoredSubjects], T]) -> T:
         """Do what blocks with a gallery's stored subjects, in one of the threads."""
         return await self._run(work, await self._of(gallery))
@@ -316,20 +238,8 @@ class StoredRecords:
     def _opened(self, gallery: Gallery) -> StoredSubjects:
         return StoredSubjects(self._store, gallery)
 
-    async def _in_any_room(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Delete, in the room that is kept for it where the store has no other."""
-        try:
-            return await self._run(call, *args, **kwargs)
-        except StorageFull:
-            await self._run(self._reserve.spend)
-            return await self._run(call, *args, **kwargs)
-
 
 def _hides(subjects: StoredSubjects, before: datetime) -> bool:
     """Say whether a row has been hidden since before some time."""
     since = subjects.hidden_since
     return since is not None and since < before and subjects.segments.hides()
-
-
-def _slices(found: Sequence[T], length: int) -> list[Sequence[T]]:
-    return [found[start : start + length] for start in range(0, len(found), length)]

@@ -1,20 +1,13 @@
-"""What the use cases need from the world. Adapters fit these by shape and inherit nothing."""
+"""What the use cases need of the records."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from facegrid.domain.attributes import Attribute, FaceAttributes
 from facegrid.domain.calls import Call
 from facegrid.domain.columns import TemplateColumns
-from facegrid.domain.detection import DetectionOptions
-from facegrid.domain.faces import DetectedFace, Detection, Floats
-from facegrid.domain.filters import UNRESTRICTED, Restriction
 from facegrid.domain.galleries import (
     Amendment,
     Encounter,
@@ -24,54 +17,8 @@ from facegrid.domain.galleries import (
     Tombstone,
     Watermark,
 )
-from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
-from facegrid.domain.matching import Hit
-from facegrid.domain.packs import Pack
-from facegrid.domain.templates import Template
 
 Hold = Callable[[Gallery, str], AbstractAsyncContextManager[None]]  # keeps writers away from a subject
-
-
-class Packs(Protocol):
-    """The model packs that this server holds."""
-
-    def pack(self, name: str) -> Pack:
-        """Return a pack. Raises PackNotFound."""
-        ...
-
-
-class Detector(Protocol):
-    """Finds faces."""
-
-    async def detect(
-        self, photograph: bytes, pack: str, alignments: Sequence[str], options: DetectionOptions
-    ) -> Detection:
-        """Decode the photograph, find its faces and cut one crop for each face and alignment.
-
-        Raises InvalidPhotograph, PhotographTooLarge and PackNotFound.
-        """
-        ...
-
-
-class Embedder(Protocol):
-    """Turns aligned crops into templates."""
-
-    async def embed(self, crops: NDArray[np.uint8], pack: str) -> list[Template]:
-        """Return a template for each crop of uint8 RGB (N, side, side, 3). Raises PackNotFound."""
-        ...
-
-
-class AttributeReader(Protocol):
-    """Reads of faces what is not their identity."""
-
-    async def read(
-        self, faces: Sequence[DetectedFace], pack: str, attributes: Collection[Attribute]
-    ) -> list[FaceAttributes]:
-        """Return the attributes of each face, which carries the crops that the pack reads them off.
-
-        The faces are those of one photograph, the attributes some of the pack's. Raises PackNotFound.
-        """
-        ...
 
 
 class Claim(Enum):
@@ -265,75 +212,4 @@ class TemplateImport(Protocol):
 
     def rows(self) -> AsyncIterator[IndexRows]:
         """Yield the rows of what was published, perhaps among others that are active."""
-        ...
-
-
-class Index(Protocol):
-    """A projection of one or more galleries that can be searched. `gallery` is a gallery's id."""
-
-    approximates: bool  # whether it can search approximately; otherwise every search is exact
-
-    async def open(
-        self, gallery: str, version: str, dimension: int, settings: IndexSettings = EXACT_INDEX
-    ) -> set[str]:
-        """Make the index of a gallery ready and return the keys of the rows that it holds already."""
-        ...
-
-    async def resume(self, gallery: str, version: str, settings: IndexSettings = EXACT_INDEX) -> str:
-        """Use an index as another process left it, and return which one it is; empty where it must be opened.
-
-        Always empty where the index ends with its process.
-        """
-        ...
-
-    async def count(self, gallery: str) -> int:
-        """Return the number of rows that the index holds."""
-        ...
-
-    async def check(self) -> None:
-        """Raise StoreUnavailable where searches cannot be answered now."""
-        ...
-
-    async def add(self, gallery: str, rows: IndexRows) -> None:
-        """Add rows; one whose key is there is overwritten."""
-        ...
-
-    async def remove(self, gallery: str, encounter_ids: Sequence[str]) -> None:
-        """Remove the rows of these encounters; unknown ids are ignored."""
-        ...
-
-    async def search(
-        self,
-        gallery: str,
-        probes: Floats,
-        limit: int,
-        settings: IndexSettings = EXACT_INDEX,
-        *,
-        restriction: Restriction = UNRESTRICTED,
-    ) -> list[list[Hit]]:
-        """Return for each probe of (N, dimension) the `limit` best of the rows that a restriction allows.
-
-        They stand best first, with exact scores. Fewer hits than `limit` mean that the index holds, or an
-        approximate search finds, no more such rows.
-        """
-        ...
-
-    async def build(self, gallery: str) -> None:
-        """Wait until the index is as searches will find it when nothing changes any more."""
-        ...
-
-    async def drop(self, gallery: str) -> None:
-        """Remove the whole index of a gallery, if there is one."""
-        ...
-
-    def close(self) -> None:
-        """Let go of threads and connections."""
-        ...
-
-
-class SharedIndex(Index, Protocol):
-    """An Index that several servers search while one of them writes."""
-
-    def follow(self, gallery: str, settings: IndexSettings = EXACT_INDEX) -> None:
-        """Let searches that begin within a second see all that was acknowledged by now, whoever wrote it."""
         ...
