@@ -224,7 +224,7 @@ async def test_an_enrolment_under_way_is_not_unfinished(
 ) -> None:
     """What has its claim and some objects, of a subject that no object names yet, is left alone."""
     await records.claim(gallery, "jane", ONE.encounter_id, make_call("Enroll", ONE.request_id))
-    (await records._of(gallery)).sample_writes(ONE, [b"photograph", None])[1]()
+    (await records._of(gallery)).samples.writes(ONE, [b"photograph", None])[1]()
     before = list(store.keys(ROOT))
     assert found(await inspect(records, gallery, repair=True)) == []
     assert list(store.keys(ROOT)) == before
