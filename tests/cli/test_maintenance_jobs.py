@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import Result
 
-from facegrid.client.maintenance import Maintenance
+from facegrid.client.maintenance import MaintenanceCalls
 
 Run = Callable[..., Result]
 
@@ -84,16 +84,16 @@ def test_a_stopped_search_for_duplicates_goes_on(
 ) -> None:
     """What came before the last cursor is kept, what came after it comes again, and nothing comes twice."""
     monkeypatch.setattr("facegrid.identity.duplicates._BLOCK_ENCOUNTERS", 1)
-    output, cursors, real = tmp_path / "pairs.csv", list[str](), Maintenance.find_duplicates
+    output, cursors, real = tmp_path / "pairs.csv", list[str](), MaintenanceCalls.find_duplicates
 
-    def stopped(self: Maintenance, *args: object, cursor: str, **options: object) -> object:
+    def stopped(self: MaintenanceCalls, *args: object, cursor: str, **options: object) -> object:
         cursors.append(cursor)
         for step in real(self, *args, cursor=cursor, **options):  # type: ignore[arg-type]
             yield step
             if step.duplicates.pairs and len(cursors) == 1:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(Maintenance, "find_duplicates", stopped)
+    monkeypatch.setattr(MaintenanceCalls, "find_duplicates", stopped)
     ended = run("gallery", "duplicates", gallery, "--output", output, code=130)
     assert "run the same command again" in ended.stderr
     assert not output.exists()
