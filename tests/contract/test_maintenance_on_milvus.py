@@ -44,7 +44,7 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]
 @pytest.fixture
 async def house(open_index: Open, tmp_path: Path) -> AsyncIterator[House]:
     """Yield the use cases with five people in Milvus, ann under two names."""
-    built = build_house(tmp_path / "data", FakeVision(), open_index())
+    built = build_house(tmp_path / "data", FakeVision(), index=open_index())
     with suppress(IndexLoading):
         await built.make_gallery()
     await built.projection.fill(await built.galleries.get("g"))

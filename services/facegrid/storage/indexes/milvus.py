@@ -84,10 +84,15 @@ class MilvusIndex:
         return keys
 
     async def resume(self, gallery: str, version: str, settings: IndexSettings = EXACT_INDEX) -> str:
-        """Use the collection of a gallery and version where it is loaded, and return its name and number."""
+        """Use the collection of a gallery and version where it is loaded, and return its name and number.
+
+        What a process left that was killed while it filled another one goes.
+        """
         name = _alias(_versioned(gallery, version))
         place = await self._run(self._readers, MilvusCollection.place, gallery, name)
         if place:
+            kept = {place.rpartition("/")[0], *map(_alias, self._opened)}
+            await self._run(self._writers, MilvusCollection.drop_others, gallery, name, kept)
             exact = settings.exact or not self.approximates
             self._opened[gallery] = _Opened(exact, time.monotonic())
         return place
