@@ -12,7 +12,7 @@ ACCELERATOR ?= cpu
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory bench-gallery bench-ray \
+.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory bench-gallery bench-bulk bench-recall bench-ray \
   install install-dev clean
 
 help:  ## List the targets
@@ -79,6 +79,14 @@ bench-memory: install-dev  ## Measure a server's memory over N photographs (N=10
 bench-gallery: N ?= 10000 100000
 bench-gallery: install-dev  ## Measure searches beside faiss (N=1000000, or several sizes for a chart)
 	$(RUN) python loadtests/gallery.py $(N)
+
+bench-bulk: N ?= 100000
+bench-bulk: install-dev  ## Measure bulk import beside a bare loop (N=100000)
+	$(RUN) python loadtests/bulk.py $(N)
+
+bench-recall: N ?= 10000
+bench-recall: install-dev  ## Measure what approximate galleries miss, beside pymilvus (N=10000)
+	$(RUN) python loadtests/recall.py $(N)
 
 bench-ray: install-dev  ## Measure one process against Ray on this machine, in turn
 	$(RUN) python loadtests/on_ray.py
