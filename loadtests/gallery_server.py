@@ -1,14 +1,12 @@
-"""A server in its own process whose one gallery is generated: the usual composition, with other records."""
+"""A server in its own process, filled with generated templates."""
 
-import asyncio
 import hashlib
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +14,15 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from facegrid.client import Client
-from facegrid.domain.galleries import Gallery, IndexRows
-from facegrid.domain.labels import NO_LABELS
-from facegrid.log import configure_log
-from facegrid.serving.local import LocalRuntime
 from facegrid.serving.packs import build_open_pack
-from facegrid.serving.wiring import Application, build_application
-from facegrid.settings import Settings
+from facegrid.v1.bulk_service_pb2 import ImportTemplatesRequest
+from server import running
 from templates import CHUNK, TemplateSource
 
 DIMENSION = 512
 GALLERY, PACK = "bench", "wide"
 _SIDE = 150
+_ROWS_A_MESSAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,76 +33,57 @@ class Filling:
     per_subject: int
 
 
-def serve(folder: Path, filling: Filling, pipe: Connection) -> None:
-    """Fill the index, send the seconds that it took, and serve until the pipe says "stop".
+@dataclass(frozen=True, slots=True)
+class FilledServer:
+    """A server with its gallery; `seconds` is what the import took, `start_s` its start from the disk."""
 
-    "add" adds rows until the next word, and answers how many a second.
-    """
-    configure_log(json=False, quiet=True)
-    settings = Settings(data=folder / "data", models=folder / "models", pack=PACK)
-    build_wide_pack(settings.models)
-    runtime = LocalRuntime(settings)
-    with Client(runtime.start()) as client:
+    pid: int
+    client: Client
+    seconds: float
+    start_s: float
+    disk_bytes: int
+
+
+@contextmanager
+def filled_server(folder: Path, filling: Filling) -> Iterator[FilledServer]:
+    """Import the templates into a server of its own, and start it again."""
+    build_wide_pack(folder / "models")
+    with (
+        running(folder / "models", PACK, data=str(folder / "data")) as server,
+        Client(server.address) as client,
+    ):
         client.create_gallery(GALLERY)
-    runtime.stop()
-    asyncio.run(_serve(settings, f"unix:{folder}/socket", filling, pipe))
-
-
-async def _serve(settings: Settings, address: str, filling: Filling, pipe: Connection) -> None:
-    with closing(build_application(settings)) as application:
-        generated = GeneratedRows(filling)
-        application.records.rows = generated.rows  # type: ignore[method-assign]  # the rest is the real one
-        await application.recover()
-        await application.server.start(address)
         start = time.perf_counter()
-        await application.load()
-        pipe.send(time.perf_counter() - start - generated.seconds)
-        gallery = await application.galleries.get(GALLERY)
-        loop = asyncio.get_running_loop()
-        while await loop.run_in_executor(None, pipe.recv) == "add":
-            pipe.send(await _add_until_told(application, gallery, filling, pipe))
-        await application.server.stop(None)
+        import_templates(client, filling)
+        seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    with (
+        running(folder / "models", PACK, data=str(folder / "data")) as server,
+        Client(server.address) as client,
+    ):
+        ready = time.perf_counter() - start
+        disk = sum(file.stat().st_size for file in (folder / "data").rglob("*") if file.is_file())
+        yield FilledServer(server.pid, client, seconds, ready, disk)
 
 
-async def _add_until_told(
-    application: Application, gallery: Gallery, filling: Filling, pipe: Connection
-) -> float:
-    """Add the same 10,000 rows again and again; return the rows added a second."""
-    vectors, start, added = TemplateSource(DIMENSION, filling.per_subject).chunk(0), time.perf_counter(), 0
-    while not pipe.poll():
-        await application.index.add(gallery.gallery_id, _rows(vectors, 0, "more", 1))
-        added += len(vectors)
-    pipe.recv()
-    return added / (time.perf_counter() - start)
+def import_templates(client: Client, filling: Filling, prefix: str = "") -> None:
+    """Add the templates of a filling, subjects being named by their number behind a prefix."""
+    source = TemplateSource(DIMENSION, filling.per_subject)
 
+    def batches() -> Iterator[ImportTemplatesRequest]:
+        for first in range(0, filling.templates, CHUNK):
+            vectors = source.chunk(first // CHUNK)[: filling.templates - first]
+            for start in range(0, len(vectors), _ROWS_A_MESSAGE):
+                part = vectors[start : start + _ROWS_A_MESSAGE]
+                numbers = range(first + start, first + start + len(part))
+                yield ImportTemplatesRequest(
+                    subject_ids=[f"{prefix}{number // filling.per_subject:032}" for number in numbers],
+                    vectors=part.astype("<f4").tobytes(),
+                )
 
-class GeneratedRows:
-    """Records' rows, made and not read; `seconds` is what making them took."""
-
-    def __init__(self, filling: Filling) -> None:
-        """Take what to make."""
-        self._filling, self.seconds = filling, 0.0
-
-    async def rows(self, _: Gallery) -> AsyncIterator[tuple[IndexRows, int]]:
-        """Yield all rows in batches of 10,000."""
-        source = TemplateSource(DIMENSION, self._filling.per_subject)
-        for first in range(0, self._filling.templates, CHUNK):
-            start = time.perf_counter()
-            vectors = source.chunk(first // CHUNK)[: self._filling.templates - first]
-            rows = _rows(vectors, first, "", self._filling.per_subject)
-            self.seconds += time.perf_counter() - start
-            yield rows, 1
-
-
-def _rows(vectors: np.ndarray, first: int, prefix: str, per_subject: int) -> IndexRows:
-    numbers = range(first, first + len(vectors))
-    return IndexRows(
-        [f"{prefix}{number // per_subject:032}" for number in numbers],
-        [f"{prefix}{number:032}" for number in numbers],
-        [0] * len(vectors),
-        vectors,
-        [NO_LABELS] * len(vectors),
-    )
+    version = client.get_gallery(GALLERY).template_version
+    for _ in client.bulk.import_templates(GALLERY, version, batches):
+        pass
 
 
 def build_wide_pack(models: Path) -> None:
