@@ -24,7 +24,7 @@ demo: install  ## Install, enrol people from real photographs, identify others, 
 test: install-dev  ## Install and run all tests (those on S3 servers where `make tools` has built them)
 	$(RUN) pytest
 
-test-fast: install-dev  ## Run the tests that need no server, on all cores: a minute
+test-fast: install-dev  ## Run the tests that need no server, on all cores: two minutes
 	$(RUN) pytest -n auto --dist worksteal -m "not integration"
 
 # In an environment of its own: the two builds of ONNX Runtime install the same module.
