@@ -42,8 +42,8 @@ class Update:
         Raises GalleryNotFound, SubjectNotFound and RequestIdReused.
         """
 
-        def change(_: Subject, revision: int) -> Amendment:
-            return Amendment("", Labels(subject_status=status), revision)
+        def change(_: Subject) -> Labels:
+            return Labels(subject_status=status)
 
         gallery = await self._galleries.get(gallery_name)
         work = partial(self._change, call, gallery, subject_id, "", change)
@@ -67,9 +67,8 @@ class Update:
         check_labels(labels)
         _check_fields(fields)
 
-        def change(subject: Subject, revision: int) -> Amendment:
-            held = find_encounter(subject, encounter_id).labels
-            return Amendment(encounter_id, _merged(held, labels, fields), revision)
+        def change(subject: Subject) -> Labels:
+            return _merged(find_encounter(subject, encounter_id).labels, labels, fields)
 
         gallery = await self._galleries.get(gallery_name)
         work = partial(self._change, call, gallery, subject_id, encounter_id, change)
@@ -82,7 +81,7 @@ class Update:
         gallery: Gallery,
         subject_id: str,
         encounter_id: str,
-        change: Callable[[Subject, int], Amendment],
+        change: Callable[[Subject], Labels],
     ) -> _Changed:
         check_name(subject_id, "subject_id")
         await self._twins.ready(gallery, call.deadline)
@@ -99,15 +98,15 @@ class Update:
         gallery: Gallery,
         subject_id: str,
         encounter_id: str,
-        change: Callable[[Subject, int], Amendment],
+        change: Callable[[Subject], Labels],
     ) -> _Changed:
         await self._projection.settle(gallery, subject_id)
         amendment = await self._records.amendment(gallery, call)
         if amendment:
             return gallery, *await self._show(call, gallery, subject_id, encounter_id, amendment)
-        subject = await find_subject(self._records, gallery, subject_id)
+        labels = change(await find_subject(self._records, gallery, subject_id))
         with self._projection.revise(gallery) as revision:
-            amendment = change(subject, revision)
+            amendment = Amendment(encounter_id, labels, revision)
             await self._records.amend(gallery, subject_id, amendment, call)
             return gallery, *await self._show(call, gallery, subject_id, encounter_id, amendment)
 
