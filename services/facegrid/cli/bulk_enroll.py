@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import Annotated
 
 import typer
@@ -43,6 +42,7 @@ _REFUSALS = {
 }
 _FAULTS = {"", "INTERNAL"}  # of the server, with this one photograph; it is tried again by the next run
 _ENROLLED, _DUPLICATE, _FAILED = "enrolled", "duplicate", "failed"
+_EARLIER = "an earlier row has the same photograph of this subject"
 
 
 def enroll(
@@ -150,23 +150,33 @@ class _Enrolment:
         self._client, self._gallery, self._journal = client, gallery, journal
         self._faces, self._options = faces.selection, options
         self._how = hashlib.sha256(f"{faces}{options.SerializeToString().hex()}".encode()).hexdigest()[:8]
-        self._patience, self._seen, self._lock = Patience(), set[str](), Lock()
+        self._patience = Patience()
 
     def outcomes(self, source: Source) -> Iterator[tuple[Entry, Settled]]:
         """Yield what becomes of each entry; where that is final, it stands in the journal by then.
 
         Raises CallFailed where the server stays away, or none of the photographs can be enrolled.
         """
+        enrolled = set[str]()
         for entry, settled in in_order(source.entries(), self._settle, _CALLS_AT_ONCE, self._patience.stop):
-            key = (entry.subject, entry.photograph)
-            if settled.outcome != _DUPLICATE and settled.sha256 and settled != self._journal[key]:
-                self._journal.note(key, settled)
+            if settled.outcome == _ENROLLED:
+                request_id = _request_id(entry, settled.sha256)
+                if request_id in enrolled:
+                    yield entry, Settled(_DUPLICATE, _EARLIER, "", settled.sha256)
+                    continue
+                enrolled.add(request_id)
+            self._note(entry, settled)
             yield entry, settled
+
+    def _note(self, entry: Entry, settled: Settled) -> None:
+        key = (entry.subject, entry.photograph)
+        if settled.sha256 and settled != self._journal[key]:
+            self._journal.note(key, settled)
 
     def _settle(self, entry: Entry) -> tuple[Entry, Settled]:
         known = self._journal[entry.subject, entry.photograph]
         if known and known.outcome == _ENROLLED:
-            return entry, known if self._is_new(entry, known.sha256) else _duplicate(known.sha256)
+            return entry, known
         try:
             photograph = entry.read()
         except OSError as error:
@@ -174,15 +184,7 @@ class _Enrolment:
         sha256 = hashlib.sha256(photograph).hexdigest()
         if known and (known.sha256, known.options) == (sha256, self._how):
             return entry, known
-        if not self._is_new(entry, sha256):
-            return entry, _duplicate(sha256)
         return entry, self._enroll(entry, photograph, sha256)
-
-    def _is_new(self, entry: Entry, sha256: str) -> bool:
-        with self._lock:
-            count = len(self._seen)
-            self._seen.add(_request_id(entry, sha256))
-            return len(self._seen) > count
 
     def _enroll(self, entry: Entry, photograph: bytes, sha256: str) -> Settled:
         try:
@@ -213,7 +215,3 @@ class _Enrolment:
 
 def _request_id(entry: Entry, sha256: str) -> str:
     return hashlib.sha256(f"{entry.subject}|{sha256}".encode()).hexdigest()[:32]
-
-
-def _duplicate(sha256: str) -> Settled:
-    return Settled(_DUPLICATE, "an earlier row has the same photograph of this subject", "", sha256)
