@@ -222,11 +222,13 @@ class Client:
         metadata: Mapping[str, Value] | None = None,
         sub_galleries: Sequence[str] = (),
         status: pb.Status.ValueType = pb.STATUS_UNSPECIFIED,
+        extracted: Sequence[face_pb.ExtractedFace] = (),
         request_id: str = "",
     ) -> identity_pb.EnrollResponse:
         """Store one encounter of a subject, made of all the photographs or of none.
 
-        With the `request_id` of an earlier call it is that call, made again.
+        With the `request_id` of an earlier call it is that call, made again. `extracted`, where given, has
+        the face of each photograph.
         """
         request = identity_pb.EnrollRequest(
             context=pb.RequestContext(request_id=request_id),
@@ -239,6 +241,7 @@ class Client:
             metadata=metadata_messages(metadata or {}),
             sub_galleries=sub_galleries,
             status=status,
+            extracted=extracted,
         )
         return self._call(self._identities.Enroll, request)
 

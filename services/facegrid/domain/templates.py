@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegrid.domain.errors import InvalidTemplate, TemplateVersionMismatch
-from facegrid.domain.faces import Floats
+from facegrid.domain.faces import DetectedFace, Floats
 
 UNIT_TOLERANCE = 1e-3
 
@@ -37,6 +37,15 @@ class SentTemplate:
     version: str
     vector: bytes = field(repr=False)
     norm: float
+
+
+@dataclass(frozen=True, slots=True)
+class SentFace:
+    """A photograph, the one face in it that is meant, and its template, as a client extracted them."""
+
+    photograph: bytes = field(repr=False)
+    face: DetectedFace
+    template: SentTemplate
 
 
 def template_from_features(version: str, features: Floats, centre: Floats | None) -> Template:

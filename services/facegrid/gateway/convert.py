@@ -26,6 +26,7 @@ from facegrid.v1 import identity_service_pb2 as identity_pb
 from facegrid.v1 import types_pb2 as pb
 
 _LONGEST_NOTE = 256
+_NO_PAYLOAD = {"context", "extracted"}
 _SELECTIONS = {
     pb.FACE_SELECTION_UNSPECIFIED: FaceSelection.EXACTLY_ONE,
     pb.FACE_SELECTION_EXACTLY_ONE: FaceSelection.EXACTLY_ONE,
@@ -82,12 +83,13 @@ def mutation_of(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Ca
 
 
 def _fingerprint(request: Any) -> str:
-    """Return a digest of all but the context."""
-    context = pb.RequestContext()
-    context.CopyFrom(request.context)
-    request.ClearField("context")
+    """Return a digest of all but who calls, and what the server would find out by itself."""
+    aside = type(request)()
+    for name in _NO_PAYLOAD.intersection(request.DESCRIPTOR.fields_by_name):
+        getattr(aside, name).MergeFrom(getattr(request, name))
+        request.ClearField(name)
     digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
-    request.context.CopyFrom(context)
+    request.MergeFrom(aside)
     return digest
 
 
@@ -135,10 +137,14 @@ def source_of(sample: pb.Sample, field: str) -> bytes | SentTemplate:
         case "photograph":
             return sample.photograph
         case "template":
-            sent = sample.template
-            return SentTemplate(sent.template_version, sent.vector, sent.norm)
+            return template_of(sample.template)
         case _:
             raise InvalidField(f"{field} holds neither a photograph nor a template; set one", field=field)
+
+
+def template_of(sent: pb.Template) -> SentTemplate:
+    """Return a client's template, not yet checked."""
+    return SentTemplate(sent.template_version, sent.vector, sent.norm)
 
 
 def sources_of(samples: Iterable[pb.Sample], field: str) -> list[bytes | SentTemplate]:

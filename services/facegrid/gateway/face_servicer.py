@@ -8,6 +8,7 @@ import grpc
 from facegrid.domain.attributes import FaceAttributes
 from facegrid.domain.matching import is_match
 from facegrid.gateway import convert
+from facegrid.gateway.convert_extracted import extracted_to_proto
 from facegrid.identity.analyze import Analyze
 from facegrid.identity.compare import Compare
 from facegrid.identity.extract import Extract, ExtractedFace
@@ -45,7 +46,7 @@ class FaceServicer(FaceServiceServicer):
         extraction = await self._extract.from_source(
             request.photograph, pack, selection, "photograph", detection
         )
-        return pb.ExtractResponse(faces=[_extracted(face) for face in extraction.faces])
+        return pb.ExtractResponse(faces=[extracted_to_proto(face) for face in extraction.faces])
 
     async def Compare(self, request: pb.CompareRequest, context: _Context) -> pb.CompareResponse:
         """Score two samples."""
@@ -95,10 +96,6 @@ def _attributes(read: FaceAttributes) -> pb.FaceAttributes:
         landmarks_68=[] if deep is None else [pb.SpacePoint(x=x, y=y, z=z) for x, y, z in deep],
         mask=read.mask,
     )
-
-
-def _extracted(extracted: ExtractedFace) -> pb.ExtractedFace:
-    return pb.ExtractedFace(face=_face(extracted), template=convert.template_to_proto(extracted.template))
 
 
 def _face(extracted: ExtractedFace) -> types_pb2.DetectedFace | None:

@@ -8,6 +8,7 @@ from facegrid.domain.matching import Hit, is_match
 from facegrid.domain.packs import Threshold
 from facegrid.domain.revisions import revision_token
 from facegrid.gateway import convert
+from facegrid.gateway.convert_extracted import samples_of
 from facegrid.gateway.convert_filter import filter_of
 from facegrid.gateway.convert_labels import labels_of
 from facegrid.gateway.gallery_servicer import encounter_to_proto
@@ -40,7 +41,7 @@ class IdentityServicer(IdentityServiceServicer):
             request.gallery,
             subject_id=request.subject_id,
             mode=convert.mode_of(request.mode),
-            samples=convert.sources_of(request.samples, "samples"),
+            samples=samples_of(request),
             selection=convert.selection_of(request.faces),
             detection=convert.detection_of(request.detection),
             labels=labels_of(request.metadata, request.sub_galleries, request.status),

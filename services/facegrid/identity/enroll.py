@@ -21,8 +21,7 @@ from facegrid.domain.galleries import Encounter, Gallery, Sample, Subject
 from facegrid.domain.labels import NO_LABELS, Labels, check_labels
 from facegrid.domain.names import check_name
 from facegrid.domain.quality import check_quality
-from facegrid.domain.templates import SentTemplate
-from facegrid.identity.extract import Extract, Extraction, one_face_only
+from facegrid.identity.extract import Extract, Extraction, Source, one_face_only
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Claim, Records
 from facegrid.identity.projection import Projection
@@ -70,7 +69,7 @@ class Enroll:
         *,
         subject_id: str,
         mode: EnrollMode,
-        samples: Sequence[bytes | SentTemplate],
+        samples: Sequence[Source],
         selection: FaceSelection,
         detection: DetectionOptions = SERVER_DEFAULT,
         labels: Labels = NO_LABELS,

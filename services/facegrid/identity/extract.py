@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -14,8 +15,10 @@ from facegrid.domain.faces import Box, DetectedFace, Detection, FaceSelection, f
 from facegrid.domain.galleries import MAX_SAMPLES
 from facegrid.domain.packs import Pack
 from facegrid.domain.quality import template_norm_measures
-from facegrid.domain.templates import SentTemplate, Template, template_from_client
+from facegrid.domain.templates import SentFace, SentTemplate, Template, template_from_client
 from facegrid.identity.ports import Detector, Embedder, Packs
+
+Source: TypeAlias = bytes | SentTemplate | SentFace  # what a client sends of one face
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ class Extract:
         templates = await self._embedder.embed(crops, pack.name)
         embedded = time.perf_counter()
         return Extraction(
-            [_extracted(face, template, pack) for face, template in zip(faces, templates, strict=True)],
+            [extracted(face, template, pack) for face, template in zip(faces, templates, strict=True)],
             photograph,
             1000 * (detected - start),
             1000 * (embedded - detected),
@@ -114,7 +117,7 @@ class Extract:
             return [None for _ in boxes]
         crops = np.stack([face.crops[pack.alignment] for face in seen])
         templates = iter(await self._embedder.embed(crops, pack.name))
-        return [_extracted(face, next(templates), pack) if face else None for face in faces]
+        return [extracted(face, next(templates), pack) if face else None for face in faces]
 
     async def face_at(self, photograph: bytes, pack: Pack, box: Box) -> ExtractedFace | None:
         """Do so for one face, which is looked for more closely where it is not seen at once."""
@@ -133,7 +136,7 @@ class Extract:
 
     async def from_source(
         self,
-        source: bytes | SentTemplate,
+        source: Source,
         pack: Pack,
         selection: FaceSelection,
         field_name: str,
@@ -143,12 +146,15 @@ class Extract:
         with naming(field_name):
             if isinstance(source, bytes):
                 return await self.from_photograph(source, pack, selection, options)
+            if isinstance(source, SentFace):
+                template = template_from_client(source.template, pack.template_version, pack.dimension)
+                return Extraction([ExtractedFace(source.face, template)], source.photograph)
             template = template_from_client(source, pack.template_version, pack.dimension)
             return Extraction([ExtractedFace(None, template)])
 
     async def from_sources(
         self,
-        sources: Sequence[bytes | SentTemplate],
+        sources: Sequence[Source],
         pack: Pack,
         selection: FaceSelection,
         field_name: str,
@@ -166,7 +172,8 @@ class Extract:
         return await asyncio.gather(*jobs)
 
 
-def _extracted(face: DetectedFace, template: Template, pack: Pack) -> ExtractedFace:
+def extracted(face: DetectedFace, template: Template, pack: Pack) -> ExtractedFace:
+    """Join a face and its template: without crops, and with what the template's norm tells of quality."""
     quality = (*face.quality, *template_norm_measures(template.norm, pack))
     return ExtractedFace(replace(face, quality=quality, crops={}), template)
 

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from facegrid.v1 import face_service_pb2 as _face_service_pb2
 from facegrid.v1 import filter_pb2 as _filter_pb2
 from facegrid.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
@@ -90,6 +91,7 @@ class EnrollRequest(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     SUB_GALLERIES_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    EXTRACTED_FIELD_NUMBER: _builtins.int
     gallery: _builtins.str
     """gallery is its name."""
     subject_id: _builtins.str
@@ -120,6 +122,15 @@ class EnrollRequest(_message.Message):
     def sub_galleries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """sub_galleries that the encounter belongs to, 32 at most; they follow the rule of names."""
 
+    @_builtins.property
+    def extracted(self) -> _containers.RepeatedCompositeFieldContainer[_face_service_pb2.ExtractedFace]:
+        """extracted, where it is not empty, has what Extract made of each of samples, all of them photographs, with
+        the gallery's pack: the one face that is meant. It is believed, and held against the gallery's quality
+        rules; the server looks at the photographs no more. It is no part of the payload: a request_id stands for
+        the same call with it and without. For those who fill galleries with machines of their own.
+        Permission: admin as well.
+        """
+
     def __init__(
         self,
         *,
@@ -133,10 +144,11 @@ class EnrollRequest(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _types_pb2.Value] | None = ...,
         sub_galleries: _abc.Iterable[_builtins.str] | None = ...,
         status: _types_pb2.Status.ValueType = ...,
+        extracted: _abc.Iterable[_face_service_pb2.ExtractedFace] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection", "faces", b"faces", "gallery", b"gallery", "metadata", b"metadata", "mode", b"mode", "samples", b"samples", "status", b"status", "sub_galleries", b"sub_galleries", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "detection", b"detection", "extracted", b"extracted", "faces", b"faces", "gallery", b"gallery", "metadata", b"metadata", "mode", b"mode", "samples", b"samples", "status", b"status", "sub_galleries", b"sub_galleries", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
