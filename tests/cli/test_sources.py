@@ -66,6 +66,12 @@ def test_a_folder_of_subjects_and_its_archives(tmp_path: Path, kind: str) -> Non
         (3, "bob", b"b1"),
     ]
     assert all(one.photograph.endswith(("ann/1.jpg", "ann/2.jpg", "bob/1.jpg")) for one in found)
+    source = open_source(path)
+    for number in (1, 2, 0, 0, 2):  # onwards, back, once more
+        assert source.read(found[number].photograph) == found[number].read()
+    with pytest.raises(OSError, match=r"none\.jpg|is not in|no item"):
+        source.read("people/ann/none.jpg")
+    assert source.read(found[0].photograph) == b"a1"
 
 
 @pytest.mark.parametrize("name", ["../ann/1.jpg", "/etc/ann/1.jpg", "ann/../../1.jpg"])

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +14,14 @@ import typer
 from rich.text import Text
 
 from facegrid.cli.bad_rows import BadFile
+from facegrid.cli.bulk_ray import ExtractedSource
 from facegrid.cli.connect import Data, Server, connected
 from facegrid.cli.detection import AnyRotation, Detection, SmallestFace, detection_options
 from facegrid.cli.failures import fail
 from facegrid.cli.journal import Journal, Settled
 from facegrid.cli.photographs import errors_console, in_order, progress_bar
 from facegrid.cli.selection import Faces, OneFace
+from facegrid.cli.serve import extraction_on_ray
 from facegrid.cli.sources import Entry, Source, open_source
 from facegrid.cli.subjects import GalleryOption
 from facegrid.client import CallFailed, Client, Patience, from_value, is_passing
@@ -69,6 +72,12 @@ def enroll(
     detection: Detection = None,
     smallest_face: SmallestFace = 0,
     any_rotation: AnyRotation = None,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray", help="Read photographs and find faces on Ray: at RAY_ADDRESS, or one of its own."
+        ),
+    ] = False,
     server: Server = "",
     data: Data = None,
 ) -> None:
@@ -78,13 +87,18 @@ def enroll(
     are as for import, and all others become metadata. What was refused is tried again once its file changes.
     """
     counts = Counter[str]()
-    with connected(server, data) as client, _named_errors(), ExitStack() as stack:
+    with ExitStack() as stack, _named_errors():
         entries = open_source(source)
         total = _check(entries, source)
-        about = _about(client.get_gallery(gallery), source)
-        notes = stack.enter_context(Journal(journal or _beside(source, gallery), about))
+        extract = stack.enter_context(extraction_on_ray()) if ray else None
+        client = stack.enter_context(connected(server, data))
+        described = client.get_gallery(gallery)
+        notes = stack.enter_context(Journal(journal or _beside(source, gallery), _about(described, source)))
         options = detection_options(detection, smallest_face, any_rotation)
         enrolment = _Enrolment(client, gallery, faces, options, notes)
+        if extract:
+            asked = partial(extract, described, faces.selection, options)
+            entries = ExtractedSource(source, asked, enrolment.is_settled)
         write = csv.writer(stack.enter_context((report or Path(os.devnull)).open("w", newline=""))).writerow
         write(["row", "subject", "photograph", "outcome", "reason", "encounter"])
         for entry, settled in _progress(enrolment.outcomes(entries), total):
@@ -102,6 +116,8 @@ def _named_errors() -> Iterator[None]:
         yield
     except BadFile as bad:
         fail(str(bad))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror or error}")
     except KeyboardInterrupt:
         errors_console.print("stopped; run the same command again to go on")
         raise typer.Exit(130) from None
@@ -151,6 +167,11 @@ class _Enrolment:
         self._faces, self._options = faces.selection, options
         self._how = hashlib.sha256(f"{faces}{options.SerializeToString().hex()}".encode()).hexdigest()[:8]
         self._patience = Patience()
+
+    def is_settled(self, entry: Entry) -> bool:
+        """Say whether an entry needs no more work unless its photograph has changed."""
+        known = self._journal[entry.subject, entry.photograph]
+        return known is not None and (known.outcome == _ENROLLED or known.options == self._how)
 
     def outcomes(self, source: Source) -> Iterator[tuple[Entry, Settled]]:
         """Yield what becomes of each entry; where that is final, it stands in the journal by then.
@@ -209,6 +230,7 @@ class _Enrolment:
             metadata={name: from_value(value) for name, value in labels.metadata.items()},
             sub_galleries=labels.sub_galleries,
             status=labels.status,
+            extracted=[entry.extracted] if entry.extracted else [],
             request_id=_request_id(entry, sha256),
         )
 

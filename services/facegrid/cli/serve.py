@@ -1,7 +1,7 @@
 """`facegrid serve`, and the runtime that other commands start for themselves: the door to `serving`."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -85,6 +85,17 @@ def local_runtime(data: Path | None) -> Iterator[str]:
         yield target
     finally:
         runtime.stop()
+
+
+@contextmanager
+def extraction_on_ray() -> Iterator[Callable[..., Iterator[Any]]]:
+    """Yield what extracts photographs on Ray, as `serving.ray_bulk` says."""
+    configure_log(json=False, quiet=True)
+    with configuration_errors():
+        from facegrid.serving import ray_bulk  # noqa: PLC0415  # heavy: only where it is used
+
+        with ray_bulk.extraction_on_ray() as extract:
+            yield extract
 
 
 def settings(**flags: Any) -> Settings:

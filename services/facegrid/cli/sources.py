@@ -1,6 +1,7 @@
 """Where photographs of a bulk enrolment come from: a folder of subjects, an archive of one, a manifest."""
 
 import csv
+import errno
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 from facegrid.cli.bad_rows import BadFile, check_column, check_name, row_labels
 from facegrid.cli.remote import RemoteObjects
 from facegrid.v1.bulk_service_pb2 import EncounterLabels
+from facegrid.v1.face_service_pb2 import ExtractedFace
 
 _LARGEST_BYTES = 64 * 1024 * 1024  # of a photograph once it is unpacked; servers take less
 _REQUIRED = ("subject", "photograph")
@@ -19,13 +21,17 @@ _REQUIRED = ("subject", "photograph")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A photograph of a subject; `row` counts from 1, `photograph` is its name in the source."""
+    """A photograph of a subject; `row` counts from 1, `photograph` is its name in the source.
+
+    `extracted` is the face that was found in it already, if any was.
+    """
 
     row: int
     subject: str
     photograph: str
     read: Callable[[], bytes]
     labels: EncounterLabels | None = None
+    extracted: ExtractedFace | None = None
 
 
 class Source(Protocol):
@@ -33,6 +39,10 @@ class Source(Protocol):
 
     def entries(self) -> Iterator[Entry]:
         """Yield all entries. Raises BadFile."""
+        ...
+
+    def read(self, photograph: str) -> bytes:
+        """Return a photograph by its name, quickest in the order of the entries. Raises OSError."""
         ...
 
 
@@ -65,6 +75,10 @@ class FolderSource:
                 row += 1
                 yield Entry(row, folder.name, f"{folder.name}/{file.name}", file.read_bytes)
 
+    def read(self, photograph: str) -> bytes:
+        """Return a file."""
+        return (self._path / photograph).read_bytes()
+
 
 def photographs_in(folder: Path) -> list[Path]:
     """Return a folder's files in the order of their names, without those that are hidden."""
@@ -90,12 +104,13 @@ class ManifestSource:
             if not isinstance(photograph, str) or not photograph:
                 raise BadFile(self._path, "is empty", row=row, column="photograph")
             labels = row_labels(values, self._path, row) if values else None
-            yield Entry(row, subject, photograph, self._reader(photograph), labels)
+            yield Entry(row, subject, photograph, partial(self.read, photograph), labels)
 
-    def _reader(self, photograph: str) -> Callable[[], bytes]:
+    def read(self, photograph: str) -> bytes:
+        """Return a file or an object."""
         if photograph.startswith("s3://"):
-            return partial(self._remote.read, photograph)
-        return (self._path.parent / photograph).read_bytes
+            return self._remote.read(photograph)
+        return (self._path.parent / photograph).read_bytes()
 
     def _csv_rows(self) -> Iterator[dict[str, Any]]:
         row = 0
@@ -149,11 +164,15 @@ class ZipSource:
         )
         return _members(self._path, files)
 
-    def _read(self, info: zipfile.ZipInfo) -> bytes:
+    def read(self, photograph: str) -> bytes:
+        """Return a member."""
+        return self._read(photograph)
+
+    def _read(self, member_or_name: zipfile.ZipInfo | str) -> bytes:
         try:
-            with self._archive.open(info) as member:
+            with self._archive.open(member_or_name) as member:
                 return _check_size(member.read(_LARGEST_BYTES + 1))
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
+        except (KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
             raise OSError(f"cannot be unpacked: {error}") from None
 
 
@@ -163,10 +182,20 @@ class TarSource:
     def __init__(self, path: Path) -> None:
         """Take the archive."""
         self._path = path
+        self._ahead: Iterator[tuple[str, Callable[[], bytes]]] = iter(())
 
     def entries(self) -> Iterator[Entry]:
         """Yield the files in the order of the archive, each with its bytes."""
         return _members(self._path, self._files())
+
+    def read(self, photograph: str) -> bytes:
+        """Return a member that is further on, or else start again."""
+        for _ in range(2):
+            for name, read in self._ahead:
+                if name == photograph:
+                    return read()
+            self._ahead = self._files()
+        raise FileNotFoundError(errno.ENOENT, "is not in the archive any more")
 
     def _files(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
         try:

@@ -180,12 +180,17 @@ def build_engine(settings: Settings, workers: int) -> VisionEngine:
     )
 
 
+def build_extract(settings: Settings, vision: Vision) -> Extract:
+    """Make what finds faces, as the settings say where requests say nothing."""
+    detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
+    return Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
+
+
 def build_application(settings: Settings, store: OpenStore, vision: Vision, metrics: Metrics) -> Application:
     """Compose the service of an object store and models, to lead or to follow. Raises ConfigurationError."""
     index = _index(settings, store.check_owner)
     records, projection = _state(store, index)
-    detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
-    extract = Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
+    extract = build_extract(settings, vision)
     writes = Writes(settings.max_calls)
     galleries = Galleries(records, projection, extract, writes)
     threads = ThreadPoolExecutor(1, "audit", os.nice, (_LOWEST_PRIORITY,))
