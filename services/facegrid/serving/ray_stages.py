@@ -54,9 +54,9 @@ class _Stage(ABC):
 
     def __init__(self, *arguments: Any) -> None:
         """Start, once in each actor."""
-        self._runner, self._fault = asyncio.Runner(), ""
+        self._fault = ""
         try:
-            self._runner.run(self._start(*arguments))
+            asyncio.run(self._start(*arguments))
         except Exception as error:  # noqa: BLE001  # raised here it would be a trace of Ray's
             self._fault = str(error)
 
@@ -65,7 +65,7 @@ class _Stage(ABC):
         works: list[Work] = batch["work"].tolist()
         if self._fault:
             return _batch([replace(work, fault=self._fault) for work in works])
-        return _batch(self._runner.run(self._run(works)))
+        return _batch(asyncio.run(self._run(works)))
 
     @abstractmethod
     async def _start(self, *arguments: Any) -> None: ...
