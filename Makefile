@@ -12,7 +12,7 @@ ACCELERATOR ?= cpu
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory bench-gallery bench-bulk bench-recall bench-ray \
+.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory bench-gallery bench-bulk bench-recall bench-ray bench-capacity \
   install install-dev clean
 
 help:  ## List the targets
@@ -90,6 +90,10 @@ bench-recall: install-dev  ## Measure what approximate galleries miss, beside py
 
 bench-ray: install-dev  ## Measure one process against Ray on this machine, in turn
 	$(RUN) python loadtests/on_ray.py
+
+bench-capacity: RATE ?= 1000
+bench-capacity: install-dev  ## Say how many replicas and nodes RATE photographs a second take (RATE=1000)
+	$(RUN) python loadtests/capacity.py --rate $(RATE)
 
 install: $(UV)  ## Install into .venv (ACCELERATOR=gpu for CUDA)
 	@echo "Installing Facegrid (a minute or two on a fresh machine)"
