@@ -12,7 +12,7 @@ ACCELERATOR ?= cpu
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory bench-gallery bench-bulk bench-recall bench-ray bench-capacity \
+.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory bench-gallery bench-gallery-milvus bench-bulk bench-recall bench-ray bench-capacity \
   install install-dev clean
 
 help:  ## List the targets
@@ -79,6 +79,10 @@ bench-memory: install-dev  ## Measure a server's memory over N photographs (N=10
 bench-gallery: N ?= 10000 100000
 bench-gallery: install-dev  ## Measure searches beside faiss (N=1000000, or several sizes for a chart)
 	$(RUN) python loadtests/gallery.py $(N)
+
+bench-gallery-milvus: N ?= 10000 100000
+bench-gallery-milvus: install-dev  ## Measure searches in Milvus beside pymilvus alone (N=100000)
+	$(RUN) python loadtests/gallery_in_milvus.py $(N)
 
 bench-bulk: N ?= 100000
 bench-bulk: install-dev  ## Measure bulk import beside a bare loop (N=100000)
