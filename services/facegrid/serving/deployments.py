@@ -19,7 +19,7 @@ from facegrid.domain.templates import Template
 from facegrid.log import configure_log
 from facegrid.serving.handles import Answer, Handle, RayVision
 from facegrid.serving.local import running
-from facegrid.serving.wiring import build_engine
+from facegrid.serving.wiring import build_engine, on_what_it_has
 from facegrid.settings import Settings
 from facegrid.vision.engine import VisionEngine
 from facegrid.vision.packs import PackFolder
@@ -114,13 +114,3 @@ def _build_engine(given: Mapping[str, Any]) -> VisionEngine:
     resources: Mapping[str, float] = context.get_assigned_resources()
     settings = on_what_it_has(_settings(given), resources)
     return build_engine(settings, max(1, int(resources.get("CPU", 1))))
-
-
-def on_what_it_has(settings: Settings, resources: Mapping[str, float]) -> Settings:
-    """Return settings with the device of a replica: CUDA with a share of a GPU, else the CPU.
-
-    So a replica whose GPU fails does not start, instead of being slow. A device that was set stays.
-    """
-    if "device" in settings.model_fields_set:
-        return settings
-    return settings.model_copy(update={"device": "cuda" if resources.get("GPU") else "cpu"})

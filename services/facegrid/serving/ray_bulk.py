@@ -31,7 +31,7 @@ from facegrid.serving.ray_stages import Detector, Embedder, Reader, ReadPhotogra
 Extract: TypeAlias = Callable[..., Iterator[Work]]
 
 # Of a core: one actor of each stage fits into one, and another detector into each further one.
-_STAGES = {Reader: 0.1, Detector: 0.8, Embedder: 0.1}
+_CPUS: dict[type[Any], float] = {Reader: 0.1, Detector: 0.8, Embedder: 0.1}
 _ACTORS_A_GPU = 4
 _BATCH = 16
 _OBJECT_STORE_BYTES = 512 * 2**20
@@ -62,14 +62,27 @@ def _extract(
 
     Raises ConfigurationError.
     """
-    selection, options = convert.selection_of(faces), convert.detection_of(detection)
-    task = Task(gallery.pack, gallery.template_version, selection, options)
+    cluster: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     works = [{"work": Work(row, name)} for row, name in names]
     if not works:
         return
+    task = Task(
+        gallery.pack,
+        gallery.template_version,
+        convert.selection_of(faces),
+        convert.detection_of(detection),
+        1 / _ACTORS_A_GPU if "GPU" in cluster and Settings().device != "cpu" else 0,
+    )
     data: Dataset = ray.data.from_items(works)
     for stage, argument in ((Reader, open_source), (Detector, task), (Embedder, task)):
-        data = data.map_batches(stage, fn_constructor_args=(argument,), **_placement(stage))
+        data = data.map_batches(
+            stage,
+            fn_constructor_args=(argument,),
+            batch_size=_BATCH,
+            num_cpus=_CPUS[stage],
+            num_gpus=0 if stage is Reader else task.gpu,
+            compute=ActorPoolStrategy(min_size=1, max_size=max(1, int(cluster.get("CPU", 0)))),
+        )
     try:
         for row in data.iter_rows():
             if row["work"].fault:
@@ -77,17 +90,6 @@ def _extract(
             yield row["work"]
     except RayError as error:
         raise ConfigurationError(f"the Ray cluster ended the work ({type(error).__name__})") from error
-
-
-def _placement(stage: type[Any]) -> dict[str, Any]:
-    cluster: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    on_gpu = stage is not Reader and "GPU" in cluster and Settings().device != "cpu"
-    return {
-        "batch_size": _BATCH,
-        "num_cpus": _STAGES[stage],
-        "num_gpus": 1 / _ACTORS_A_GPU if on_gpu else 0,
-        "compute": ActorPoolStrategy(min_size=1, max_size=max(1, int(cluster.get("CPU", 0)))),
-    }
 
 
 def _join_ray() -> None:

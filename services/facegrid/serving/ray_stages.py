@@ -14,8 +14,9 @@ from facegrid.domain.errors import ConfigurationError
 from facegrid.domain.faces import DetectedFace, FaceSelection
 from facegrid.gateway.convert_extracted import extracted_to_proto
 from facegrid.identity.extract import extracted, one_face_only
-from facegrid.serving.wiring import build_engine, build_extract
+from facegrid.serving.wiring import build_engine, build_extract, on_what_it_has
 from facegrid.settings import Settings
+from facegrid.vision.engine import VisionEngine
 
 _TRIES = 2  # of a batch in which detectors died; then the server gets its photographs as they are
 
@@ -24,12 +25,13 @@ ReadPhotograph: TypeAlias = Callable[[str], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is asked of every photograph."""
+    """What is asked of every photograph; `gpu` is the share of one that an actor with models has."""
 
     pack: str
     template_version: str
     selection: FaceSelection
     options: DetectionOptions
+    gpu: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,7 @@ class Detector(_Stage):
     """Photographs to faces and their crops."""
 
     async def _start(self, task: Task) -> None:
-        settings = Settings()
-        engine = build_engine(settings, workers=1)
+        settings, engine = Settings(), _engine(task)
         self._task, self._pack = task, engine.pack(task.pack)
         if self._pack.template_version != task.template_version:
             raise ConfigurationError(
@@ -127,7 +128,7 @@ class Embedder(_Stage):
     """Crops to templates."""
 
     async def _start(self, task: Task) -> None:
-        self._engine = build_engine(Settings(), workers=1)
+        self._engine = _engine(task)
         self._pack = self._engine.pack(task.pack)
         await self._engine.warm_embedder(task.pack)
 
@@ -144,6 +145,10 @@ class Embedder(_Stage):
             return replace(work, face=None)
         message = extracted_to_proto(extracted(work.face, template, self._pack))
         return replace(work, face=None, extracted=message.SerializeToString())
+
+
+def _engine(task: Task) -> VisionEngine:
+    return build_engine(on_what_it_has(Settings(), {"GPU": task.gpu}), workers=1)
 
 
 def _batch(works: Sequence[Work]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -180,6 +180,16 @@ def build_engine(settings: Settings, workers: int) -> VisionEngine:
         batches=BATCHES[device.kind],
         smallest_face_px=settings.smallest_face_px,
     )
+
+
+def on_what_it_has(settings: Settings, resources: Mapping[str, float]) -> Settings:
+    """Return settings with the device of a replica: CUDA with a share of a GPU, else the CPU.
+
+    So a replica whose GPU fails does not start, instead of being slow. A device that was set stays.
+    """
+    if "device" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"device": "cuda" if resources.get("GPU") else "cpu"})
 
 
 def build_extract(settings: Settings, vision: Vision) -> Extract:
