@@ -93,7 +93,7 @@ def short_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(600)  # on a busy machine Ray takes its time to start, twice
+@pytest.mark.timeout(900)  # on a busy machine Ray takes its time to start, twice
 @pytest.mark.usefixtures("short_folder")
 def test_a_run_on_ray_is_the_plain_run(run: Run, many_photographs: Path, tmp_path: Path) -> None:
     """Stopped and taken up again, it ends with the same report and templates; a plain run adds nothing."""
@@ -104,7 +104,7 @@ def test_a_run_on_ray_is_the_plain_run(run: Run, many_photographs: Path, tmp_pat
     journal = source.with_name("people.ray.journal")
     command = [sys.executable, "-m", "facegrid.cli", "bulk", "enroll", "--ray", "--gallery", "ray"]
     with subprocess.Popen([*command, source], env=os.environ, stderr=subprocess.PIPE, text=True) as stopped:
-        eventually(partial(_has_lines, journal, 10, stopped), "the tenth photograph")
+        eventually(partial(_has_lines, journal, 10, stopped), "the tenth photograph", 300)
         stopped.send_signal(signal.SIGINT)
         _, said = stopped.communicate(timeout=60)
     assert (stopped.returncode, "run the same command again to go on" in said) == (130, True)
