@@ -39,7 +39,8 @@ _SHUTDOWN_S = 30  # what ending the tiers may take beyond draining the gateway
 async def serve_forever_on_ray(settings: Settings, listen: str, config: Path, *, insecure: bool) -> None:
     """Run a Serve configuration until SIGTERM or SIGINT, then drain; SIGHUP deploys what changed in it.
 
-    Raises ConfigurationError.
+    The settings in its `args` count where neither the environment nor a flag says otherwise. Raises
+    ConfigurationError.
     """
     check_addresses(listen, settings.metrics, insecure=insecure)
     if listen.endswith(":0"):
@@ -68,7 +69,10 @@ def _read(config: Path, arguments: Arguments) -> ServeDeploySchema:
         schema = ServeDeploySchema.model_validate(yaml.safe_load(config.read_text("utf-8")))
     except (ValidationError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{config} is no Serve configuration: {error}") from None
-    schema.applications[0].args = arguments.model_dump()
+    (application,) = schema.applications
+    given = Arguments.model_validate(application.args)
+    own = arguments.model_copy(update={"settings": given.settings | arguments.settings})
+    application.args = own.model_dump()
     return schema
 
 
