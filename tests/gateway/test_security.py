@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import jwt
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -184,6 +186,18 @@ async def test_tokens_that_do_not_count(serve: Serve, connect: Connect, issuer: 
     """Each of them is UNAUTHENTICATED, whatever it says."""
     address = await serve(auth_jwks=str(issuer.jwks), auth_audience=AUDIENCE, auth_issuer=ISSUER)
     assert await _listed(connect(address, token=BAD_TOKENS[case](issuer))) == "UNAUTHENTICATED"
+
+
+async def test_a_key_that_is_too_short_does_not_count(serve: Serve, connect: Connect, tmp_path: Path) -> None:
+    """An issuer's weak key lets nobody in, although it is published."""
+    issuer = Issuer(tmp_path)
+    issuer.keys["RS256"] = rsa.generate_private_key(65537, 1024)
+    issuer.publish("RS256", "ES256")
+    address = await serve(auth_jwks=str(issuer.jwks), auth_audience=AUDIENCE)
+    with pytest.warns(jwt.InsecureKeyLengthWarning):
+        weak = issuer.token("keeper", "RS256")
+    assert await _listed(connect(address, token=weak)) == "UNAUTHENTICATED"
+    assert await _listed(connect(address, token=issuer.token("keeper"))) == "OK"
 
 
 async def test_a_token_counts_before_a_certificate(

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from certificates import AUDIENCE, Authority, Issuer
+from facegrid.cli.main import app
 from facegrid.domain.access import Permission, Principal
 from facegrid.domain.errors import ConfigurationError
 from facegrid.serving.local import check_addresses
@@ -132,3 +134,31 @@ def test_an_address_that_others_reach_is_fine_where_callers_are_known(known: dic
     metrics = settings.model_copy(update={"metrics": "0.0.0.0:2"})
     with pytest.raises(ConfigurationError, match="metrics"):
         check_addresses("0.0.0.0:1", metrics, insecure=False)
+
+
+def test_the_policy_of_the_documentation_is_one(policy: Path) -> None:
+    """What docs/security.md shows can be used as it stands."""
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text("utf-8")
+    policy.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    rights = load_policy(policy).of(Principal("spiffe://border.example/gate/7"))
+    assert rights.holds(Permission.IDENTIFY, "border-1")
+    assert not rights.sees("staff")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (_ROLES + _GRANT.replace('"gate"', '"gat"'), "'gat'"),
+        ('[roles]\ngate = ["verfy"]\n' + _GRANT, "'verfy'"),
+        (_ROLES + _GRANT + "[more]\n", "more: Extra inputs"),
+        (_ROLES + _GRANT, "FACEGRID_AUTH_JWKS: no key set could be read from https://127.0.0.1:1/keys"),
+    ],
+)
+def test_the_process_does_not_start(policy: Path, tmp_path: Path, text: str, said: str) -> None:
+    """An unknown role, permission or key of the policy, or keys that cannot be had: the program names it."""
+    policy.write_text(text)
+    said_of = {"AUTH_POLICY": policy, "AUTH_JWKS": "https://127.0.0.1:1/keys", "AUTH_AUDIENCE": AUDIENCE}
+    environment = {f"FACEGRID_{name}": str(value) for name, value in said_of.items()}
+    run = CliRunner().invoke(app, ["serve", "--data", str(tmp_path / "data")], env=environment)
+    assert (run.exit_code, said in run.stderr) == (1, True), run.stderr
+    assert not (tmp_path / "data").exists()

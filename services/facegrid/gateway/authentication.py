@@ -68,7 +68,7 @@ class Authentication:
                 issuer=self._issuer,
                 audience=self._audience,
                 leeway=_CLOCK_SKEW_S,
-                options={"require": ["exp", "sub", "aud"]},
+                options={"require": ["exp", "sub", "aud"], "enforce_minimum_key_length": True},
             )
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("the token has expired; get a new one") from None
