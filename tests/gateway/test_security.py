@@ -191,7 +191,7 @@ async def test_tokens_that_do_not_count(serve: Serve, connect: Connect, issuer: 
 async def test_a_key_that_is_too_short_does_not_count(serve: Serve, connect: Connect, tmp_path: Path) -> None:
     """An issuer's weak key lets nobody in, although it is published."""
     issuer = Issuer(tmp_path)
-    issuer.keys["RS256"] = rsa.generate_private_key(65537, 1024)
+    issuer.keys["RS256"] = rsa.generate_private_key(65537, 1024)  # noqa: S505  # the weak one
     issuer.publish("RS256", "ES256")
     address = await serve(auth_jwks=str(issuer.jwks), auth_audience=AUDIENCE)
     with pytest.warns(jwt.InsecureKeyLengthWarning):
