@@ -1,5 +1,6 @@
 """Every method over the wire, for every role and in every kind of gallery: one table."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,19 @@ async def test_nobody_unknown_is_let_in(channel: grpc.aio.Channel) -> None:
     for method in _METHODS:
         code, reason, _, _ = await refusal(_call(channel, method, "border-9", ""))
         assert (code, reason) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"), method.full_name
+
+
+async def test_nobody_unknown_keeps_a_stream_open(channel: grpc.aio.Channel) -> None:
+    """A stream without a token ends before its first message, which may never come."""
+    never = asyncio.Event()
+
+    async def silent() -> AsyncIterator[bytes]:
+        await never.wait()
+        yield b""
+
+    call = channel.stream_stream("/facegrid.v1.BulkService/ImportTemplates")(silent(), timeout=10)
+    code, reason, _, _ = await refusal(anext(aiter(call)))
+    assert (code, reason) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
 
 
 def _expected(path: str, role: str, gallery: str) -> str:

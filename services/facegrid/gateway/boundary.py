@@ -85,12 +85,12 @@ class Boundary(grpc.aio.ServerInterceptor):
 
     def _wrap(self, handler: Any, method: str) -> Callable[[Any, _Context], Any]:
         async def one(sent: Any, context: _Context) -> Any:
-            first, requests = await self._first(handler, sent)
+            first, requests = await self._first(handler, sent, context)
             async with self._passing(method, first, context):
                 return await (handler.unary_unary or handler.stream_unary)(requests, context)
 
         async def many(sent: Any, context: _Context) -> AsyncIterator[Any]:
-            first, requests = await self._first(handler, sent)
+            first, requests = await self._first(handler, sent, context)
             async with (
                 self._passing(method, first, context),
                 aclosing((handler.unary_stream or handler.stream_stream)(requests, context)) as found,
@@ -100,15 +100,22 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         return many if handler.response_streaming else one
 
-    async def _first(self, handler: Any, sent: Any) -> tuple[Any, Any]:
+    async def _first(self, handler: Any, sent: Any, context: _Context) -> tuple[Any, Any]:
         """Return the first message, which has the context of the call, and what the handler is to get."""
         if not handler.request_streaming:
             return sent, sent
-        messages = aiter(sent)
+        messages = aiter(sent) if await self._is_known(context) else _none()
         first = await anext(messages, None)
         if first is None:
             return handler.request_deserializer(b""), _none()
         return first, self._checked(first, messages)
+
+    async def _is_known(self, context: _Context) -> bool:
+        """Say whether to wait for what the caller sends; who is not known is refused without it."""
+        try:
+            return not self._access or bool(await self._access.rights(context))
+        except FacegridError:
+            return False
 
     async def _checked(self, first: Any, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield first
