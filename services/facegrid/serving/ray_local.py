@@ -18,6 +18,7 @@ from pydantic import SecretStr, ValidationError
 from facegrid.domain.errors import ConfigurationError
 from facegrid.serving.local import check_addresses
 from facegrid.serving.ray_environment import LOOPBACK_ONLY, RAY_ENVIRONMENT
+from facegrid.serving.security import open_security
 from facegrid.serving.wiring import build_engine, check_pack
 from facegrid.settings import Settings
 
@@ -42,7 +43,8 @@ async def serve_forever_on_ray(settings: Settings, listen: str, config: Path, *,
     The settings in its `args` count where neither the environment nor a flag says otherwise. Raises
     ConfigurationError.
     """
-    check_addresses(listen, settings.metrics, insecure=insecure)
+    check_addresses(listen, settings, insecure=insecure)
+    open_security(settings)  # what is wrong with it is said here, and not in the log of a replica
     if listen.endswith(":0"):
         raise ConfigurationError("a gateway that starts again must find its port; listen on a number but 0")
     check_pack(build_engine(settings, workers=1), settings.pack)

@@ -102,6 +102,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the gallery's migration to another pack, or the lack of one, does not allow it."""
     ERROR_REASON_GALLERY_MOVED: _ErrorReason.ValueType  # 41
     """UNAVAILABLE: a migration of the gallery ended while the call was under way. Retry."""
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 42
+    """UNAUTHENTICATED: no certificate or token says who calls, or it is not valid."""
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 43
+    """PERMISSION_DENIED: no grant of the policy allows the caller this."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed; the comment gives the status code that comes with it."""
@@ -184,4 +188,8 @@ ERROR_REASON_WRONG_MIGRATION_STATE: ErrorReason.ValueType  # 40
 """FAILED_PRECONDITION: the gallery's migration to another pack, or the lack of one, does not allow it."""
 ERROR_REASON_GALLERY_MOVED: ErrorReason.ValueType  # 41
 """UNAVAILABLE: a migration of the gallery ended while the call was under way. Retry."""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 42
+"""UNAUTHENTICATED: no certificate or token says who calls, or it is not valid."""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 43
+"""PERMISSION_DENIED: no grant of the policy allows the caller this."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
