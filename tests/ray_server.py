@@ -25,7 +25,7 @@ _POLICY = {
     "initialBackoff": "1s",
     "maxBackoff": "5s",
     "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
 # What a client needs to see no failed call while its only gateway is replaced.
 PATIENT = [

@@ -24,10 +24,8 @@ FacegridError
 │   ├── MaintenanceRunning    another call does such work on the gallery
 │   └── WrongMigrationState   the gallery's migration, or the lack of one, does not allow it
 ├── Unavailable           the same request may succeed later
-│   ├── IndexLoading, RevisionNotReached, StoreUnavailable
-│   ├── ModelUnavailable      no process that runs the models answered
-│   ├── LeaderUnavailable     no server that may change the store can be reached
-│   └── GalleryMoved          the gallery moved to another pack under the call
+│   ├── IndexLoading, RevisionNotReached, GalleryMoved
+│   └── StoreUnavailable, ModelUnavailable, LeaderUnavailable, ServerStopping
 └── StorageFull, Overloaded
 
 ConfigurationError stands beside the tree: it is for whoever starts the program, never for a client.
@@ -276,6 +274,12 @@ class LeaderUnavailable(Unavailable):
     """Of the servers on one store, the one that may change it can't be reached from here."""
 
     reason = "LEADER_UNAVAILABLE"
+
+
+class ServerStopping(Unavailable):
+    """The server takes no more calls."""
+
+    reason = "SERVER_STOPPING"
 
 
 class GalleryMoved(Unavailable):

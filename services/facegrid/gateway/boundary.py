@@ -61,6 +61,11 @@ class Boundary(grpc.aio.ServerInterceptor):
         self._calls = 0
         self._log = structlog.get_logger()
 
+    @property
+    def calls(self) -> int:
+        """How many are under way."""
+        return self._calls
+
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_MethodHandler]],

@@ -1,5 +1,6 @@
 """The gRPC server: options, the boundary, our services, health and reflection."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from facegrid.gateway.access import OPEN, Security
 from facegrid.gateway.boundary import Boundary
 from facegrid.gateway.bulk_servicer import BulkServicer
+from facegrid.gateway.draining import Draining
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.forwarding import Forwarding
 from facegrid.gateway.gallery_servicer import GalleryServicer
@@ -46,6 +48,7 @@ SERVED = tuple(
     )
 )
 _SERVICES = tuple(service.full_name for service in SERVED)
+_ARRIVED_S = 0.3  # grpc cancels what has arrived and was not looked at when it stops: fewer calls by then
 NEED_A_STORE = _SERVICES[1:]
 
 
@@ -77,9 +80,10 @@ class GatewayServer:
     ) -> None:
         """Register everything; nothing listens yet. Raises ValueError where a method states no permission."""
         self.metrics, self.security, self._forwarding = metrics, security, Forwarding(security)
-        boundary = Boundary(max_message_bytes, max_calls, metrics, needs_of(SERVED), security.access)
+        self._draining = Draining()
+        self._boundary = Boundary(max_message_bytes, max_calls, metrics, needs_of(SERVED), security.access)
         self._server = grpc.aio.server(
-            interceptors=[self._forwarding, boundary],
+            interceptors=[self._draining, self._forwarding, self._boundary],
             options=[
                 # Twice the limit, so that a request somewhat over it gets our answer and not the library's.
                 ("grpc.max_receive_message_length", 2 * max_message_bytes),
@@ -128,6 +132,9 @@ class GatewayServer:
     async def stop(self, grace_s: float) -> None:
         """Refuse new calls and give those under way `grace_s` to end."""
         await self._health.enter_graceful_shutdown()
+        self._draining.begin()
+        if self._boundary.calls:  # else nobody is there
+            await asyncio.sleep(_ARRIVED_S)
         await self._server.stop(grace_s)
         await self._forwarding.close()
 

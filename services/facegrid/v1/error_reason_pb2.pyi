@@ -96,6 +96,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: of several servers on one store, the one that does what changes it can't be reached, or another
     is about to take its place. Retry.
     """
+    ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 32
+    """UNAVAILABLE: the server is stopping and takes no more calls. Retry."""
     ERROR_REASON_MAINTENANCE_RUNNING: _ErrorReason.ValueType  # 38
     """FAILED_PRECONDITION: another call does work on the gallery of which one runs at a time."""
     ERROR_REASON_WRONG_MIGRATION_STATE: _ErrorReason.ValueType  # 40
@@ -182,6 +184,8 @@ ERROR_REASON_LEADER_UNAVAILABLE: ErrorReason.ValueType  # 31
 """UNAVAILABLE: of several servers on one store, the one that does what changes it can't be reached, or another
 is about to take its place. Retry.
 """
+ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 32
+"""UNAVAILABLE: the server is stopping and takes no more calls. Retry."""
 ERROR_REASON_MAINTENANCE_RUNNING: ErrorReason.ValueType  # 38
 """FAILED_PRECONDITION: another call does work on the gallery of which one runs at a time."""
 ERROR_REASON_WRONG_MIGRATION_STATE: ErrorReason.ValueType  # 40
