@@ -14,9 +14,10 @@ from facegrid.domain.calls import Call
 from facegrid.gateway.server import GatewayServer
 from facegrid.log import configure_log
 from facegrid.metrics import Metrics
+from facegrid.serving.engines import build_engine
 from facegrid.serving.local import LocalRuntime
 from facegrid.serving.stores import open_store
-from facegrid.serving.wiring import Application, build_application, build_engine
+from facegrid.serving.wiring import Application, build_application
 from facegrid.settings import Settings
 from facegrid.storage.objects.files import FolderLock
 from facegrid.v1 import types_pb2 as pb

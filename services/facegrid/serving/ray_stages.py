@@ -14,7 +14,7 @@ from facegrid.domain.errors import ConfigurationError
 from facegrid.domain.faces import DetectedFace, FaceSelection
 from facegrid.gateway.convert_extracted import extracted_to_proto
 from facegrid.identity.extract import extracted, one_face_only
-from facegrid.serving.wiring import build_engine, build_extract, on_what_it_has
+from facegrid.serving.engines import build_engine, build_extract, on_what_it_has
 from facegrid.settings import Settings
 from facegrid.vision.engine import VisionEngine
 

@@ -10,8 +10,9 @@ import structlog
 
 from facegrid.domain.errors import ConfigurationError, FacegridError, Unavailable
 from facegrid.gateway.server import GatewayServer
+from facegrid.serving.engines import Vision
 from facegrid.serving.stores import OpenStore
-from facegrid.serving.wiring import Vision, build_application
+from facegrid.serving.wiring import build_application
 from facegrid.settings import Settings
 
 _RETRY_S = 1.0
@@ -55,7 +56,9 @@ async def _lead(settings: Settings, store: OpenStore, vision: Vision, server: Ga
     log = structlog.get_logger()
     log.info("taking over")
     async with AsyncExitStack() as stack:
-        application = stack.enter_context(closing(build_application(settings, store, vision, server.metrics)))
+        application = stack.enter_context(
+            closing(build_application(settings, store, vision, server.metrics, server.security.access))
+        )
         for step in (application.recover, application.load):
             while True:
                 try:

@@ -2,17 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 
 from facegrid.domain.attributes import Attribute
-from facegrid.domain.detection import DetectionMode, DetectionOptions
 from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFound
+from facegrid.gateway.access import AccessControl
 from facegrid.gateway.bulk_servicer import BulkServicer
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
@@ -30,13 +29,12 @@ from facegrid.identity.compaction import Compact
 from facegrid.identity.compare import Compare
 from facegrid.identity.duplicates import FindDuplicates
 from facegrid.identity.enroll import Enroll
-from facegrid.identity.extract import Extract
 from facegrid.identity.following import Following
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.identify import Identify
 from facegrid.identity.migrate import Migrate
 from facegrid.identity.migrations import Migrations
-from facegrid.identity.ports import AttributeReader, Detector, Embedder, Index, Packs
+from facegrid.identity.ports import Index, Packs
 from facegrid.identity.probing import Trials
 from facegrid.identity.projection import Projection
 from facegrid.identity.rebuild import RebuildIndex
@@ -49,7 +47,7 @@ from facegrid.identity.verify import Verify
 from facegrid.identity.watching import WatchSearches
 from facegrid.identity.writes import Writes
 from facegrid.metrics import Metrics
-from facegrid.serving.memory import return_freed_memory
+from facegrid.serving.engines import Vision, build_extract
 from facegrid.serving.stores import OpenStore
 from facegrid.serving.upkeep import upkeep
 from facegrid.settings import Settings
@@ -59,23 +57,10 @@ from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.records.followed import FollowedRecords
 from facegrid.storage.records.records import StoredRecords
 from facegrid.storage.records.twins import StoredTwins
-from facegrid.vision.decode import PhotographLimits
-from facegrid.vision.device import choose_device, usable_cores
-from facegrid.vision.engine import BATCHES, VisionEngine
-from facegrid.vision.packs import PackFolder
+from facegrid.vision.device import usable_cores
 
 _WATCH_S = 2
 _LOWEST_PRIORITY = 19  # on Linux, of this thread alone
-# The layers of small models give more threads than these little to share.
-_MOST_RUN_THREADS = 4
-
-
-class Vision(Packs, Detector, Embedder, AttributeReader, Protocol):
-    """All that models are asked for, wherever they run."""
-
-    async def warm(self, pack: str) -> None:
-        """Make ready for a pack's first call. Raises PackNotFound and ConfigurationError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,39 +151,13 @@ def check_pack(packs: Packs, name: str) -> None:
         raise ConfigurationError(f"{error.message}{build}") from None
 
 
-def build_engine(settings: Settings, workers: int) -> VisionEngine:
-    """Make what runs models in this process; `workers` is how many CPUs it may use."""
-    return_freed_memory(workers)
-    device = choose_device(
-        settings.device, half_precision=settings.half_precision, memory_mib=settings.cuda_memory_mib
-    )
-    structlog.get_logger().info("models run on", device=device.kind, cores=workers)
-    return VisionEngine(
-        PackFolder(settings.models, threads=min(workers, _MOST_RUN_THREADS), device=device),
-        PhotographLimits(settings.max_photograph_bytes, settings.max_photograph_pixels),
-        workers=workers,
-        batches=BATCHES[device.kind],
-        smallest_face_px=settings.smallest_face_px,
-    )
-
-
-def on_what_it_has(settings: Settings, resources: Mapping[str, float]) -> Settings:
-    """Return settings with the device of a replica: CUDA with a share of a GPU, else the CPU.
-
-    So a replica whose GPU fails does not start, instead of being slow. A device that was set stays.
-    """
-    if "device" in settings.model_fields_set:
-        return settings
-    return settings.model_copy(update={"device": "cuda" if resources.get("GPU") else "cpu"})
-
-
-def build_extract(settings: Settings, vision: Vision) -> Extract:
-    """Make what finds faces, as the settings say where requests say nothing."""
-    detection = DetectionOptions(DetectionMode(settings.detection), any_rotation=settings.any_rotation)
-    return Extract(vision, vision, vision, settings.pack, settings.smallest_face_px, detection=detection)
-
-
-def build_application(settings: Settings, store: OpenStore, vision: Vision, metrics: Metrics) -> Application:
+def build_application(
+    settings: Settings,
+    store: OpenStore,
+    vision: Vision,
+    metrics: Metrics,
+    access: AccessControl | None = None,
+) -> Application:
     """Compose the service of an object store and models, to lead or to follow. Raises ConfigurationError."""
     index = _index(settings, store.check_owner)
     records, projection = _state(store, index)
@@ -223,6 +182,7 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision, metr
             galleries,
             Subjects(galleries, records, projection, writes, twins),
             Update(galleries, records, projection, writes, twins),
+            access,
         ),
         IdentityServicer(
             Enroll(galleries, extract, records, projection, writes, twins=twins),
