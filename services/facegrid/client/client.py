@@ -102,12 +102,8 @@ class Client:
         detection: pb.DetectionOptions | None = None,
     ) -> face_pb.CompareResponse:
         """Score two photographs."""
-        request = face_pb.CompareRequest(
-            first=pb.Sample(photograph=first),
-            second=pb.Sample(photograph=second),
-            faces=faces,
-            detection=detection,
-        )
+        request = face_pb.CompareRequest(faces=faces, detection=detection)
+        request.first.photograph, request.second.photograph = first, second
         return self._call(self._faces.Compare, request)
 
     def analyze(
