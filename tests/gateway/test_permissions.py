@@ -128,7 +128,7 @@ def test_a_service_without_permissions_is_not_served() -> None:
     ],
 )
 def test_what_a_request_asks_for_may_need_more(path: str, request_: Any, more: Permission) -> None:
-    """Candidates below the threshold, to replace, to have looked, photographs, another end user: each has its permission."""
+    """Candidates below the threshold, replacing, own faces, photographs, another end user."""
     needs = _NEEDS[path]
     with pytest.raises(PermissionDenied, match=more.value):
         needs.check(_rights(needs.permission), request_)
