@@ -79,9 +79,9 @@ class Amendments:
         check_fingerprint(stored.fingerprint, call)
         return stored.amendment
 
-    def write(self, subject_id: str, amendment: Amendment, call: Call) -> None:
-        """Write the amendment of a call: from here on it counts."""
-        name, sid = self._layout.request(call), self._layout.sid(subject_id)
+    def write(self, sid: str, amendment: Amendment, call: Call) -> None:
+        """Write the amendment of a call, of a subject's hash: from here on it counts."""
+        name = self._layout.request(call)
         stored = StoredAmendment(name, sid, call.fingerprint, amendment)
         form = {
             **memory_form(stored),
@@ -109,11 +109,11 @@ class Amendments:
     def labels(self, encounter_id: str, sid: str, revision: int, labels: Labels) -> Labels:
         """Return the labels that an encounter has now.
 
-        It has the status that its subject had at its revision; what changed that before is not of this
-        encounter, nor perhaps of this subject, but of a deleted one of the same id.
+        It has the status that its subject has had since its revision; what changed that before is not of
+        this encounter, nor perhaps of this subject, but of a deleted one of the same id.
         """
         own, subject = self.newest.get(encounter_id), self.newest.get(sid)
-        counts = subject and subject.revision > revision
+        counts = subject and subject.revision >= revision
         status = subject.labels.subject_status if subject and counts else labels.subject_status
         return replace(own.labels if own else labels, subject_status=status)
 

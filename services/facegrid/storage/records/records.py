@@ -124,7 +124,7 @@ class StoredRecords(StoredGalleryRecords):
     async def amend(self, gallery: Gallery, subject_id: str, amendment: Amendment, call: Call) -> None:
         """Write an amendment: from here on it counts."""
         subjects = await self._of(gallery)
-        await self._run(subjects.amend, subject_id, amendment, call)
+        await self._run(subjects.amend, subjects.layout.sid(subject_id), amendment, call)
 
     async def settle(self, gallery: Gallery, call: Call) -> None:
         """Let compaction have what a call changed."""

@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import IndexRows
-from facegrid.domain.labels import NO_LABELS, Labels
+from facegrid.domain.labels import NO_LABELS, Labels, Status
 from facegrid.storage.objects.forms import decode
 from facegrid.storage.objects.store import ObjectStore, UnreadableObject
 from facegrid.storage.records.codec import parse_labels
@@ -123,6 +124,15 @@ class Segment:
         found = (self.find(bytes.fromhex(one)) for one in encounter_ids)
         rows = {row for row in found if row is not None and row < len(self.sids) and not self.hidden[row]}
         return sorted(rows.union(*(self.rows_of(bytes.fromhex(sid)) for sid in sids)))
+
+    def inactive(self, sids: NDArray[np.bytes_]) -> set[str]:
+        """Return the hashes of subjects, some of these among them, of which a row seems to say inactive."""
+        rows, found = np.flatnonzero(np.isin(self.sids, sids)), set[str]()
+        for number in np.unique(np.searchsorted(self._starts, rows, "right") - 1).tolist():
+            said = pc.match_substring(self._group(number, ["labels"])["labels"], Status.INACTIVE.value)
+            places = pc.indices_nonzero(said.combine_chunks()).to_pylist()
+            found.update(self.sid(int(self._starts[number]) + place) for place in places)
+        return found
 
     def sids_after(self, after: str) -> Iterator[str]:
         """Yield the hashes of the subjects with rows that are not hidden, in order, after any string."""

@@ -256,9 +256,9 @@ class StoredSubjects:
     def _amended(self, encounter: Encounter) -> Encounter:
         return self.amendments.apply(encounter)
 
-    def amend(self, subject_id: str, amendment: Amendment, call: Call) -> None:
-        """Write the amendment of a call: from here on it counts."""
-        self.amendments.write(subject_id, amendment, call)
+    def amend(self, sid: str, amendment: Amendment, call: Call) -> None:
+        """Write the amendment of a call, of a subject's hash: from here on it counts."""
+        self.amendments.write(sid, amendment, call)
         self._changed(amendment.revision)
 
     def _changed(self, revision: int) -> None:
