@@ -12,6 +12,7 @@ class Problem(Enum):
     NOT_INDEXED = "not indexed"  # the records have it, the index has not
     NOT_RECORDED = "not recorded"  # the index has it, the records have not
     DIFFERENT = "different"  # the index has other vectors of it, or another subject
+    LABELS_OUT_OF_DATE = "labels out of date"  # the index has other metadata, sub-galleries or status of it
     UNFINISHED = "unfinished"  # an enrolment that was broken off
     LATE_MARK = "late mark"  # the commit mark of what was removed, which came after the removal
     NOT_ERASED = "not erased"  # objects of what was deleted, replaced or compacted

@@ -86,6 +86,8 @@ class _ProblemEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Problem.Value
     """An enrolment was broken off before it wrote anything. It is harmless."""
     PROBLEM_SET_ASIDE: _Problem.ValueType  # 12
     """An earlier repair set a damaged encounter aside. It is harmless; a retry of its enrolment makes it anew."""
+    PROBLEM_LABELS_OUT_OF_DATE: _Problem.ValueType  # 13
+    """The index has other metadata or sub-galleries of an encounter, or does not know that it is inactive."""
 
 class Problem(_Problem, metaclass=_ProblemEnumTypeWrapper):
     """Problem says what is wrong with a gallery."""
@@ -118,6 +120,8 @@ PROBLEM_UNUSED_CLAIM: Problem.ValueType  # 11
 """An enrolment was broken off before it wrote anything. It is harmless."""
 PROBLEM_SET_ASIDE: Problem.ValueType  # 12
 """An earlier repair set a damaged encounter aside. It is harmless; a retry of its enrolment makes it anew."""
+PROBLEM_LABELS_OUT_OF_DATE: Problem.ValueType  # 13
+"""The index has other metadata or sub-galleries of an encounter, or does not know that it is inactive."""
 Global___Problem: _TypeAlias = Problem  # noqa: Y015
 
 @_typing.final
