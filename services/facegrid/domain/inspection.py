@@ -18,7 +18,7 @@ class Problem(Enum):
     NOT_ERASED = "not erased"  # objects of what was deleted, replaced or compacted
     EMPTY_SUBJECT = "empty subject"  # nothing but its folder is left; the hash of its id
     PHOTOGRAPH_MISSING = "photograph missing"  # one that is said to be kept
-    DAMAGED = "damaged"  # its objects; or another object, the last part of its key; or a subject's, its hash
+    DAMAGED = "damaged"  # its objects; or another object, the end of its key; or a subject's, its hash
     UNNAMED_SEGMENT = "unnamed segment"  # that no manifest names; the last part of its key
     UNUSED_CLAIM = "unused claim"  # of an enrolment that ended before it wrote
     SET_ASIDE = "set aside"  # by an earlier repair, because it was damaged

@@ -75,7 +75,7 @@ class Amendments:
             record = self._segments.record(name)
             if record is None:
                 return None
-            stored = _parse(name, record["amendment"])
+            stored = parse_amendment(name, record["amendment"])
         check_fingerprint(stored.fingerprint, call)
         return stored.amendment
 
@@ -162,7 +162,7 @@ class Amendments:
 
     def _read(self, name: str) -> StoredAmendment:
         def parse(form: Form) -> StoredAmendment:
-            return _parse(name, form)
+            return parse_amendment(name, form)
 
         return read(self._store, self._key(name), parse)
 
@@ -183,7 +183,8 @@ def memory_form(stored: StoredAmendment) -> Form:
     }
 
 
-def _parse(name: str, form: Form) -> StoredAmendment:
+def parse_amendment(name: str, form: Form) -> StoredAmendment:
+    """Return the amendment of a form, without labels where it is only remembered."""
     labels = parse_labels(form["labels"]) if "labels" in form else Labels()
     amendment = Amendment(form["encounter_id"], labels, form["revision"])
     return StoredAmendment(name, form["sid"], form["fingerprint"], amendment)

@@ -20,7 +20,7 @@ from facegrid.storage.records.columns import columns_of
 from facegrid.storage.records.import_rows import ImportRows
 from facegrid.storage.records.manifests import SegmentFile
 from facegrid.storage.records.reading import inactive
-from facegrid.storage.records.segment import SEGMENT_BYTES
+from facegrid.storage.records.segment_files import SEGMENT_BYTES
 from facegrid.storage.records.subjects import StoredSubjects
 
 Run = Callable[..., Coroutine[Any, Any, Any]]

@@ -75,6 +75,8 @@ class StoredRecords(StoredGalleryRecords):
             prefix = subjects.layout.subject(encounter.subject_id)
             await self._run(subjects.discard, prefix, encounter.encounter_id)
             raise
+        finally:
+            subjects.claims.end(encounter.encounter_id)
 
     async def subject(self, gallery: Gallery, subject_id: str) -> Subject | None:
         """Return a subject with its active encounters; None where there is none."""

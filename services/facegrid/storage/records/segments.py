@@ -85,7 +85,7 @@ class Segments:
 
         With the number of a `last` manifest that may name them, they may be written beside others who write.
         """
-        from facegrid.storage.records.segment import write_segments  # noqa: PLC0415  # see above
+        from facegrid.storage.records.segment_files import write_segments  # noqa: PLC0415  # see above
 
         number = last or self.view.manifest.number + 1
         return write_segments(self._store, lambda: self.manifests.segment_key(number), rows)
