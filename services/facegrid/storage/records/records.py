@@ -184,9 +184,9 @@ class StoredRecords(StoredGalleryRecords):
 
         return SegmentImport(self._store, subjects, call, revision, self._run)
 
-    async def export_page(self, gallery: Gallery, after: str) -> tuple[list[Encounter], str]:
+    async def export_page(self, gallery: Gallery, after: str, rows: int) -> tuple[list[Encounter], str]:
         """Return encounters in the order of their subjects' hashes; the cursor is such a hash."""
-        return await self._run(export_page, await self._of(gallery), after)
+        return await self._run(export_page, await self._of(gallery), after, rows)
 
     async def photograph(self, gallery: Gallery, encounter: Encounter, sample: int) -> bytes | None:
         """Return the photograph of a sample; None where it is not kept, or was removed."""
