@@ -115,7 +115,7 @@ async def test_a_reader_meets_the_old_or_the_new(
         subjects.mark(new)
         subjects.tidy(subjects.folder("jane"))
 
-    slow = SlowReads(store, writes=0)
+    slow = SlowReads(store, writes=2)  # of its opening
     slow.meanwhile = replace_it
     reader = StoredRecords(slow, workers=1)
     subject = await reader.subject(gallery, "jane")

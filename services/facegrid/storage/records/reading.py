@@ -63,7 +63,7 @@ def _is_inactive(subjects: StoredSubjects, sid: str, folders: Mapping[str, Subje
 
 def _folders(subjects: StoredSubjects) -> Iterator[SubjectFolder]:
     """Return the folders of subjects that may have encounters which are objects."""
-    compacted = bool(subjects.segments.view.manifest.number)
+    compacted = bool(subjects.segments.view.segments)
     return subjects.touched(subjects.claims.forms(subjects.claims.stored()) if compacted else {})
 
 

@@ -232,7 +232,7 @@ class StoredRecords(StoredGalleryRecords):
     async def _of(self, gallery: Gallery) -> StoredSubjects:
         if opened := self._subjects.get(gallery.gallery_id):
             return opened
-        return await self._run(self._open, gallery)
+        return await self._in_any_room(self._open, gallery)
 
     def _open(self, gallery: Gallery) -> StoredSubjects:
         with self._opening:

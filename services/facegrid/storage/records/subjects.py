@@ -159,7 +159,7 @@ class StoredSubjects:
         the claims, which go with the compaction, say where to look.
         """
         live = [form for form in claims.values() if form["state"] != "deleted"]
-        if not self.segments.view.manifest.number or not all("sid" in form for form in live):
+        if not self.segments.view.segments or not all("sid" in form for form in live):
             return self.stored_folders()
         rows = {sid for one in [*self.segments.erased] if (sid := self.segments.sid(one))}
         sids = sorted(rows | {form["sid"] for form in claims.values() if "sid" in form})
