@@ -119,11 +119,12 @@ class _Inspection:
 
     def _mend(self) -> Iterator[Finding]:
         segments, mending = self.subjects.segments, self.mending
+        bad = {one.file: one for one in segments.view.segments if not is_readable(one.table)}
         with segments.writing:
             findings = list(mending.manifest(segments.view.manifest))
-            if not findings:
-                bad = {one.file: one for one in segments.view.segments if not is_readable(one.table)}
-                findings = list(mending.segments(bad, self._is_stored))
+            if all(one.repaired for one in findings):
+                segments.reload()
+                findings += mending.segments(bad, self._is_stored)
             if any(one.repaired for one in findings):
                 segments.reload()
         yield from findings
@@ -150,15 +151,11 @@ class _Inspection:
         claims, segments = self.subjects.claims, self.subjects.segments
         removing = self.repair and self.subjects.gallery.twin is None
         for one in claims.stored():
+            if one in loose or one in segments:
+                continue
             with suppress(UnreadableObject):
                 form = claims.forms([one]).get(one)
-                if (
-                    form
-                    and one not in loose
-                    and one not in segments
-                    and form["state"] == "active"
-                    and _is_old(form)
-                ):
+                if form and form["state"] == "active" and _is_old(form):
                     repaired = removing and "sid" in form and claims.remove_unused(one, form["sid"])
                     yield Finding(Problem.UNUSED_CLAIM, one, repaired)
 
