@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     pack: str = Field(default="open", description="pack for requests and galleries that name none")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="what models run on")
     half_precision: bool = Field(default=False, description="let CUDA calculate with 16 bits")
+    cuda_memory_mib: int = Field(
+        default=0, ge=0, description="most memory of the GPU that each model takes; 0: no limit"
+    )
     milvus: str = Field(default="", description="index in Milvus: a path is Milvus Lite, an URL a server")
     milvus_token: SecretStr = Field(default=SecretStr(""), description="user:password or API key")
     milvus_database: str = Field(default="", description="Milvus's own default database where empty")

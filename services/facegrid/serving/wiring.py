@@ -169,7 +169,9 @@ def check_pack(packs: Packs, name: str) -> None:
 def build_engine(settings: Settings, workers: int) -> VisionEngine:
     """Make what runs models in this process; `workers` is how many CPUs it may use."""
     return_freed_memory(workers)
-    device = choose_device(settings.device, half_precision=settings.half_precision)
+    device = choose_device(
+        settings.device, half_precision=settings.half_precision, memory_mib=settings.cuda_memory_mib
+    )
     structlog.get_logger().info("models run on", device=device.kind, cores=workers)
     return VisionEngine(
         PackFolder(settings.models, threads=min(workers, _MOST_RUN_THREADS), device=device),
