@@ -46,6 +46,7 @@ async def desk() -> AsyncIterator[Desk]:
     """Enrol Jane."""
     store = MemoryStore()
     records = StoredRecords(store, workers=2)
+    await records.create_gallery(GALLERY, make_call("CreateGallery", "create"))
     await enrol(records, GALLERY, OLD)
     yield Desk(store, records, await records._of(GALLERY))
     records.close()

@@ -53,16 +53,26 @@ class Segments:
         self.erased: set[str] = set()
         self.reload()
 
-    def own(self) -> None:
+    def own(self, settings: str) -> None:
         """Keep what a former owner publishes late from counting, and remove what counts no more.
 
+        Where the object of the gallery's `settings` is gone, the gallery was deleted: nothing is written.
         A manifest counts by the highest number, and no number is published twice while it is the highest. So
         once one of ours is, whatever was offered to follow an earlier one is refused, or swept away.
         """
+        if not (self.view.manifest.number or self._has(settings)):
+            return
         while not self.manifests.publish(replace(self.view.manifest, number=self.view.manifest.number + 1)):
             self.reload()
         self.reload()
         self.manifests.sweep(self.view.manifest)
+
+    def _has(self, key: str) -> bool:
+        try:
+            self._store.get(key)
+        except ObjectMissing:
+            return False
+        return True
 
     def reload(self) -> None:
         """Open the newest manifest, where it is another."""

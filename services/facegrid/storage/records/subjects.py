@@ -66,7 +66,7 @@ class StoredSubjects:
         self._open()
 
     def _open(self) -> None:
-        self.segments.own()
+        self.segments.own(self.layout.settings)
         for _, tombstone in self.tombstones.stored():
             self._count(tombstone)
 
