@@ -45,6 +45,18 @@ class Settings(BaseSettings):
         default="Bounded", description="consistency level of searches"
     )
     milvus_timeout_s: float = Field(default=10, gt=0, description="time that a call of Milvus may take")
+    tls_certificate: Path | None = Field(default=None, description="PEM file of the server's certificate")
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's key")
+    tls_client_ca: Path | None = Field(default=None, description="PEM file of the CA that clients have")
+    tls_server_ca: Path | None = Field(
+        default=None, description="PEM file of the CA that other servers on the store have"
+    )
+    auth_jwks: str = Field(default="", description="keys that sign tokens: a file, or an https URL")
+    auth_jwks_ca: Path | None = Field(default=None, description="PEM file of the CA that this URL has")
+    auth_issuer: str = Field(default="", description="issuer that tokens must name; empty: any")
+    auth_audience: str = Field(default="", description="audience that tokens must be for")
+    auth_groups_claim: str = Field(default="groups", description="claim that lists a caller's groups")
+    auth_policy: Path | None = Field(default=None, description="TOML file of roles and grants")
     compact_after: int = Field(
         default=5_000,
         gt=0,

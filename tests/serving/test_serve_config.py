@@ -1,5 +1,7 @@
 """The Serve configurations in deploy/ say of the deployments what they need, and name no others."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from facegrid.domain.errors import ConfigurationError
 from facegrid.serving import ray_app
-from facegrid.serving.deployments import on_what_it_has
+from facegrid.serving.deployments import Gateway, on_what_it_has
 from facegrid.serving.ray_app import Arguments, build
 from facegrid.serving.ray_environment import RAY_ENVIRONMENT
 from facegrid.serving.ray_local import GATEWAY_NODE
@@ -91,10 +93,16 @@ def test_a_ray_without_our_environment_is_refused(monkeypatch: pytest.MonkeyPatc
         build(Arguments())
 
 
-def test_an_address_that_others_reach_needs_to_be_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_address_that_others_reach_needs_to_be_allowed() -> None:
     """Without authentication a gateway stays on loopback, unless the configuration insists."""
-    for name, value in RAY_ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
+    replica, handles = SimpleNamespace(), [None, None, None]
     with pytest.raises(ConfigurationError, match="insecure"):
-        build(Arguments(listen="0.0.0.0:50051"))
-    build(Arguments(listen="0.0.0.0:50051", insecure=True))
+        await Gateway.__init__(replica, {}, "0.0.0.0:50051", *handles, insecure=False)
+
+
+async def test_a_gateway_reads_its_policy(tmp_path: Path) -> None:
+    """A gateway takes the same settings of security as a server of one process, and refuses the same."""
+    replica, handles = SimpleNamespace(), [None, None, None]
+    settings = {"auth_policy": str(tmp_path / "policy.toml")}
+    with pytest.raises(ConfigurationError, match="nothing says who calls"):
+        await Gateway.__init__(replica, settings, "127.0.0.1:0", *handles, insecure=False)

@@ -18,7 +18,8 @@ from facegrid.domain.faces import DetectedFace, Detection
 from facegrid.domain.templates import Template
 from facegrid.log import configure_log
 from facegrid.serving.handles import Answer, Handle, RayVision
-from facegrid.serving.local import running
+from facegrid.serving.local import check_addresses, running
+from facegrid.serving.security import open_security
 from facegrid.serving.wiring import build_engine
 from facegrid.settings import Settings
 from facegrid.vision.engine import VisionEngine
@@ -80,11 +81,15 @@ class Gateway:
         detector: Handle,
         embedder: Handle,
         attributes: Handle,
+        *,
+        insecure: bool,
     ) -> None:
         """Serve as soon as the index is filled. Raises ConfigurationError."""
         read = _settings(settings)
+        check_addresses(listen, read, insecure=insecure)
+        security = open_security(read)
         vision = RayVision(PackFolder(read.models), detector, embedder, attributes)
-        self._running = running(read, listen, vision)
+        self._running = running(read, listen, vision, security)
         self._address = await self._running.__aenter__()
 
     async def address(self) -> str:
