@@ -1,5 +1,6 @@
 """Random labels and filters, of few keys and values, so that they often meet."""
 
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facegrid.domain.filters import AllOf, AnyOf, Between, Equals, Filter, InSubGallery, NoneOf, OneOf
@@ -16,6 +17,19 @@ LABELS = st.builds(
     st.dictionaries(KEYS, VALUES, max_size=3),
     st.lists(NAMES, max_size=2).map(tuple),
 )
+
+
+def random_labels(count: int) -> list[Labels]:
+    """Return random labels, the same every time."""
+    found: list[Labels] = []
+
+    @settings(max_examples=count, database=None, derandomize=True)
+    @given(LABELS)
+    def collect(labels: Labels) -> None:
+        found.append(labels)
+
+    collect()
+    return found
 
 
 def _ranges(kind: st.SearchStrategy[str] | st.SearchStrategy[int] | st.SearchStrategy[float]) -> object:

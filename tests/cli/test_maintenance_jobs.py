@@ -58,6 +58,15 @@ def test_a_damaged_encounter_is_named_and_set_aside(
     run("identify", "--gallery", gallery, probe)
 
 
+def test_what_a_repair_cannot_mend_is_named_with_what_to_do(run: Run, gallery: str, tmp_path: Path) -> None:
+    """First that a repair may help, and after it what is left to do, for its first names."""
+    min((tmp_path / "data").rglob("source")).unlink()
+    found = run("gallery", "check", gallery, code=1).stdout
+    assert "--repair mends what can be mended" in found
+    left = run("gallery", "check", gallery, "--repair", code=1).stdout
+    assert "1 photograph missing: restore it from a backup, or enrol the person again" in left
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_duplicates_are_shown_and_written(run: Run, gallery: str, tmp_path: Path, kind: str) -> None:
     """One pair: the person who was enrolled twice."""

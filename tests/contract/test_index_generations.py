@@ -1,28 +1,24 @@
 """What every index promises of its entries, and of another that is begun beside it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from contract.indexes import DIMENSION, rows
 from facegrid.domain.errors import IndexLoading
-from facegrid.domain.galleries import IndexEntry, IndexRows, checksum
-from facegrid.domain.labels import NO_LABELS
+from facegrid.domain.galleries import IndexEntry, IndexRows, index_entries
+from facegrid.domain.labels import NO_LABELS, Labels, labels_checksum
 from facegrid.identity.ports import Index
 from index_rows import unit_vectors
+from labelled import random_labels
 
 
 async def entries(index: Index, gallery: str, ids: Sequence[str] | None = None) -> list[IndexEntry]:
     """Return all pages as one, sorted."""
     found = [entry async for page in index.entries(gallery, ids) for entry in page]
     return sorted(found, key=lambda one: (len(one.encounter_id), one.encounter_id, one.sample))
-
-
-def of(stored: IndexRows) -> list[IndexEntry]:
-    """Return the entries that rows make."""
-    columns = zip(stored.subject_ids, stored.encounter_ids, stored.samples, stored.vectors, strict=True)
-    return [IndexEntry(subject, one, sample, checksum(vector)) for subject, one, sample, vector in columns]
 
 
 async def test_entries_are_the_rows_with_their_checksums(index: Index, gallery: str) -> None:
@@ -32,10 +28,26 @@ async def test_entries_are_the_rows_with_their_checksums(index: Index, gallery: 
     assert await entries(index, gallery) == []
     await index.add(gallery, stored)
     await index.remove(gallery, ["e7"])
-    left = [entry for entry in of(stored) if entry.encounter_id != "e7"]
+    left = [entry for entry in index_entries(stored) if entry.encounter_id != "e7"]
     assert await entries(index, gallery) == left
     assert await entries(index, gallery, ["e7", "e3", "never"]) == left[6:8]
     assert await entries(index, gallery, []) == []
+
+
+async def test_entries_tell_labels(index: Index, gallery: str) -> None:
+    """Any value of any type, in any order, and what they are changed to."""
+    said = [NO_LABELS, *random_labels(200)]
+    stored = replace(rows(unit_vectors(len(said))), labels=said)
+    await index.open(gallery, "v1", DIMENSION)
+    await index.add(gallery, stored)
+    assert await entries(index, gallery) == index_entries(stored)
+    turned = replace(stored, labels=said[::-1])
+    await index.add(gallery, turned)
+    assert await entries(index, gallery) == index_entries(turned)
+    assert len({one.labels for one in index_entries(stored)}) > 20
+    backwards = Labels({"b": 1, "a": 1.0}, ("x", "y", "x"))
+    assert labels_checksum(Labels({"a": 1.0, "b": 1}, ("y", "x"))) == labels_checksum(backwards)
+    assert labels_checksum(Labels({"a": 1, "b": 1}, ("y", "x"))) != labels_checksum(backwards)
 
 
 async def test_no_row_slips_past_while_others_go(index: Index, gallery: str) -> None:
@@ -66,7 +78,7 @@ async def test_an_index_is_filled_beside_another_and_takes_its_place(index: Inde
         before = (await entries(index, gallery))[0].encounter_id[0]
         assert before == ("e" if stored is new else "n")
         await index.promote(gallery, beside)
-        assert await entries(index, gallery) == of(stored)
+        assert await entries(index, gallery) == index_entries(stored)
         (hits,) = await index.search(gallery, stored.vectors[:1], 1)
         assert hits[0].encounter_id == stored.encounter_ids[0]
         with pytest.raises(IndexLoading):

@@ -10,7 +10,7 @@ import pytest
 from facegrid.domain.errors import IndexLoading
 from facegrid.domain.galleries import IndexRows
 from facegrid.domain.inspection import Problem
-from facegrid.domain.labels import NO_LABELS
+from facegrid.domain.labels import NO_LABELS, Labels
 from facegrid.identity.check import Checked, CheckStep
 from facegrid.identity.duplicates import DuplicatesStep, FindDuplicates
 from facegrid.identity.projection import Projection
@@ -96,10 +96,14 @@ async def test_a_check_makes_milvus_equal_to_the_records(house: House) -> None:
     for subject_id, one in (("bob", ids["bob"]), ("who", "ee" * 16)):
         rows = IndexRows([subject_id], [one], [0], vectors, [NO_LABELS])
         await house.index.add(gallery.gallery_id, rows)
+    cid = np.stack([fake_template(name).vector for name in (b"cid", b"cid#2")])
+    rows = IndexRows(["cid"] * 2, [ids["cid"]] * 2, [0, 1], cid, [Labels({"born": 1980}, ("x",))] * 2)
+    await house.index.add(gallery.gallery_id, rows)
     expected = {
         (Problem.NOT_INDEXED, ids["ann"]),
         (Problem.DIFFERENT, ids["bob"]),
         (Problem.NOT_RECORDED, "ee" * 16),
+        (Problem.LABELS_OUT_OF_DATE, ids["cid"]),
     }
     for repair, wanted in ((False, expected), (True, expected), (False, set())):
         steps = [step async for step in house.check("g", repair=repair)]

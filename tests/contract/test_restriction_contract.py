@@ -20,7 +20,7 @@ from facegrid.identity.ports import Index
 from facegrid.storage.indexes.expressions import expression
 from facegrid.storage.indexes.milvus import MilvusIndex
 from facegrid.storage.indexes.resident import ResidentIndex
-from labelled import FILTERS, LABELS
+from labelled import FILTERS, random_labels
 
 DIMENSION, ROWS = 16, 120
 
@@ -47,22 +47,9 @@ class Filled:
         )
 
 
-def samples() -> list[Labels]:
-    """Return random labels, the same every time."""
-    found: list[Labels] = []
-
-    @settings(max_examples=ROWS, database=None, derandomize=True)
-    @given(LABELS)
-    def collect(labels: Labels) -> None:
-        found.append(labels)
-
-    collect()
-    return found
-
-
 def make_rows() -> IndexRows:
     """Return a row for each of the labels."""
-    labels = samples()
+    labels = random_labels(ROWS)
     vectors = np.random.default_rng(0).standard_normal((len(labels), DIMENSION)).astype(np.float32)
     return IndexRows(
         [f"s{number % 7}" for number in range(len(labels))],

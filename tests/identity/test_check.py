@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from facegrid.domain.errors import DamagedRecords
+from facegrid.domain.filters import Equals
 from facegrid.domain.galleries import Gallery, IndexRows
 from facegrid.domain.inspection import Inspected, Problem
-from facegrid.domain.labels import NO_LABELS
+from facegrid.domain.labels import NO_LABELS, Labels, Status
 from facegrid.identity.check import Checked, CheckGallery, CheckStep
 from facegrid.identity.ports import Hold
 from fakes import DIMENSION, fake_template
@@ -93,6 +95,27 @@ async def test_the_index_is_made_equal_to_the_records(house: House) -> None:
         assert (hit.subject_id, hit.score) == (name, 1.0)
     (hits,) = await house.projection.search(await house.galleries.get("g"), other, 5)
     assert "eve" not in {hit.subject_id for hit in hits}
+
+
+async def test_labels_are_made_equal_to_the_records(house: House) -> None:
+    """Metadata and sub-galleries that the index has otherwise, and a status of which it does not know."""
+    labels = Labels({"country": "DE", "born": 1980}, ("north",))
+    ids = {name: (await house.add(name, name.encode(), labels=labels)).encounter_id for name in "abcd"}
+    gallery = await house.galleries.get("g")
+    for name, held in (("a", NO_LABELS), ("b", replace(labels, metadata={"born": 1980.0, "country": "DE"}))):
+        vector = fake_template(name.encode()).vector[None]
+        await house.index.add(gallery.gallery_id, IndexRows([name], [ids[name]], [0], vector, [held]))
+    await house.update.subject(call("UpdateSubject"), "g", "c", Status.INACTIVE)
+    vector = fake_template(b"c").vector[None]
+    await house.index.add(gallery.gallery_id, IndexRows(["c"], [ids["c"]], [0], vector, [labels]))
+    expected = {(Problem.LABELS_OUT_OF_DATE, ids[name]) for name in "abc"}
+    checked, findings = await check(house)
+    assert (findings, checked.sound) == (expected, False)
+    checked, findings = await check(house, repair=True)
+    assert (findings, checked.sound) == (expected, True)
+    assert (await check(house))[1] == set()
+    for name in "abcd":
+        assert await house.found(name.encode(), Equals("born", 1980)) == ([] if name == "c" else [name])
 
 
 async def test_what_changes_during_a_check_is_not_wrong(

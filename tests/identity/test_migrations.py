@@ -1,16 +1,19 @@
 """Migrations: what is copied, what is left behind, and that every change reaches both galleries."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from facegrid.domain.errors import (
+    StoreUnavailable,
     SubjectNotFound,
     WrongMigrationState,
 )
 from facegrid.domain.faces import FaceSelection
-from facegrid.domain.galleries import MigrationState
+from facegrid.domain.filters import Equals
+from facegrid.domain.galleries import Gallery, MigrationState
 from facegrid.domain.labels import Labels, Status
 from facegrid.domain.migrations import LeftBehindReason
 from facegrid.identity.enroll import EnrollMode
@@ -26,6 +29,12 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     await built.make_gallery()
     yield built
     built.close()
+
+
+async def cut_over_all(house: House) -> None:
+    """Copy, and search the new gallery."""
+    await move(house)
+    await cut_over(house)
 
 
 async def test_a_migration_copies_all_that_has_photographs(house: House) -> None:
@@ -80,6 +89,56 @@ async def test_labels_go_with_an_encounter(house: House) -> None:
     await cut_over(house)
     assert (await house.subjects.get("g", "ann")).encounters[0].labels == labels
     assert await house.found(b"ann") == []
+
+
+@pytest.mark.parametrize("before", [move, cut_over_all])
+async def test_labels_that_differ_become_those_of_the_gallery_in_use(
+    house: House, before: Callable[[House], Awaitable[object]]
+) -> None:
+    """A change that a crash kept from the other gallery reaches it, whichever of the two is in use."""
+    encounters = [await house.add("ann", b"ann"), await house.add("ann", b"ann#2")]
+    await before(house)
+    gallery, twin = await pair(house)
+    labels, inactive = Labels({"age": 40}, ("staff",)), Labels(subject_status=Status.INACTIVE)
+    amending = house.update._amending
+    one = encounters[0].encounter_id
+    await amending.write(call("UpdateEncounter"), gallery, "ann", one, labels)
+    await amending.write(call("UpdateEncounter"), twin, "ann", one, Labels({"age": 39}))
+    await amending.write(call("UpdateSubject"), gallery, "ann", "", inactive)
+    for side in (twin, gallery):  # a walk follows both
+        await house.twins.follow(side, "ann")
+        for each in (gallery, twin):
+            subject = await house.records.subject(each, "ann")
+            assert subject
+            expected = [replace(labels, subject_status=Status.INACTIVE), inactive]
+            assert (subject.status, [one.labels for one in subject.encounters]) == (Status.INACTIVE, expected)
+            assert house.projection.encounter_count(each) == 0
+
+
+async def test_an_update_that_reached_one_gallery_is_caught_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its call failed; by the cut over both say the same."""
+    encounter = await house.add("ann", b"ann")
+    await move(house)
+    _, twin = await pair(house)
+    amend = house.records.amend
+
+    async def fail(gallery: Gallery, *rest: object) -> None:
+        if gallery.gallery_id == twin.gallery_id:
+            raise StoreUnavailable("the store is away")
+        await amend(gallery, *rest)  # type: ignore[arg-type]
+
+    labels, one = Labels({"age": 40}), encounter.encounter_id
+    with monkeypatch.context() as broken:
+        broken.setattr(house.records, "amend", fail)
+        with pytest.raises(StoreUnavailable):
+            await house.update.encounter(
+                call("UpdateEncounter"), "g", "ann", one, labels=labels, fields=["metadata"]
+            )
+    await cut_over(house)
+    assert (await house.subjects.get("g", "ann")).encounters[0].labels == labels
+    assert await house.found(b"ann", Equals("age", 40)) == ["ann"]
 
 
 async def test_what_cannot_be_copied_is_listed_and_never_left_behind_in_silence(house: House) -> None:

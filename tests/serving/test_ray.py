@@ -12,6 +12,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from certificates import LOOPBACK, Authority
 from facegrid.client import CallFailed, Client
 from facegrid.serving.local import LocalRuntime
 from facegrid.settings import Settings
@@ -35,10 +36,21 @@ _QUICK = {
 
 
 @pytest.fixture(scope="module")
-def ray_server(many_packs: Path) -> Iterator[RayServer]:
-    """Yield the application: two detectors, and embedders as they are needed."""
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Return who signs the certificates of Ray's processes."""
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def ray_server(many_packs: Path, authority: Authority) -> Iterator[RayServer]:
+    """Yield the application: two detectors, and embedders as they are needed; Ray's processes speak TLS."""
+    certificate, key = authority.issue("node", LOOPBACK)
     with TemporaryDirectory(prefix="fg", dir="/tmp") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACEGRID_ATTRIBUTES", "all")
+        patch.setenv("RAY_USE_TLS", "1")
+        patch.setenv("RAY_TLS_SERVER_CERT", str(certificate))
+        patch.setenv("RAY_TLS_SERVER_KEY", str(key))
+        patch.setenv("RAY_TLS_CA_CERT", str(authority.file))
         patch.setenv("RAY_TMPDIR", folder)  # short: Ray's socket paths have at most 107 characters
         try:
             server = started(Path(folder, "1"), many_packs)
@@ -114,12 +126,24 @@ def test_health_is_that_of_the_gateway(ray_server: RayServer) -> None:
     assert health.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_tiers_answer_nobody_without_the_token(ray_server: RayServer) -> None:
-    """The one port that Ray opens beyond loopback, a replica's, refuses who has not this Ray's token."""
-    (port,) = ray_server.open_ports("Detector")
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as caught:
+@pytest.mark.parametrize(
+    ("certified", "code"),
+    [(False, grpc.StatusCode.UNAVAILABLE), (True, grpc.StatusCode.UNAUTHENTICATED)],
+    ids=["without TLS", "without the token"],
+)
+def test_tiers_answer_nobody_else(
+    ray_server: RayServer, authority: Authority, certified: bool, code: grpc.StatusCode
+) -> None:
+    """The one port that Ray opens beyond loopback, a replica's, wants a certificate and this Ray's token."""
+    address = f"127.0.0.1:{ray_server.open_ports('Detector')[0]}"
+    certificate, key = authority.issue("another", LOOPBACK)
+    known = grpc.ssl_channel_credentials(
+        authority.file.read_bytes(), key.read_bytes(), certificate.read_bytes()
+    )
+    opened = grpc.secure_channel(address, known) if certified else grpc.insecure_channel(address)
+    with opened as channel, pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary("/ray.serve.ASGIService/HandleRequest")(b"", timeout=10)
-    assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert caught.value.code() == code
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 _numbers = count()
 _SEEN_WITHIN_S = 1.0
+_LONGEST_S = 60.0
 
 
 class Servers:
-    """A leader and a follower on a bucket of their own."""
+    """A leader and a follower on a bucket of their own, for which more can be started."""
 
     def __init__(self, start: Callable[[str], ServerProcess]) -> None:
         """Start both."""
@@ -151,6 +152,57 @@ def test_when_the_leader_is_killed_the_other_takes_its_place(servers: Servers) -
         for writer in writers:
             writer.settle(servers.follower.channel)
     assert all(writer.acknowledged > 2 for writer in writers)
+
+
+def test_of_three_servers_one_of_two_takes_the_leaders_place(servers: Servers) -> None:
+    """Each of them takes every call, and shows what any of them acknowledged, before and after."""
+    servers.processes.append(servers.start("c"))
+    sites = [Site(process.address) for process in servers.processes]
+    version = sites[0].create(GALLERY)
+    faces = Faces(version)
+    people = {f"person-{number}": faces.one() for number in range(3)}
+    for site, (name, face) in zip(sites, people.items(), strict=True):
+        site.enrol(GALLERY, name, face)
+        _all_show(sites, name, face)
+        gone = faces.one()
+        site.enrol(GALLERY, "gone", gone)
+        _all_show(sites, "gone", gone)
+        site.delete(GALLERY, "gone")
+        _all_show(sites, "", gone)
+    writers = [Writer(f"w{number}", 1, version) for number in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        working = [
+            pool.submit(writer.work, site.channel) for writer, site in zip(writers, sites, strict=True)
+        ]
+        while not all(writer.acknowledged > 2 for writer in writers):
+            assert not any(one.done() for one in working)
+            time.sleep(0.05)
+        servers.processes[0].end(signal.SIGKILL)
+        for one in working:
+            one.result()
+    left = sites[1:]
+    for site in left:
+        site.wait_for_leader()
+        for writer in writers:
+            writer.settle(site.channel)
+    for site in left:
+        face = faces.one()
+        site.enrol(GALLERY, "late", face, "REPLACE")
+        _all_show(left, "late", face)
+    for name, face in people.items():
+        _all_show(left, name, face)
+    for process in servers.processes[1:]:
+        process.end(signal.SIGKILL)
+    assert sorted('"leading"' in process.log for process in servers.processes[1:]) == [False, True]
+
+
+def _all_show(sites: list[Site], name: str, face: pb.Template) -> None:
+    """Wait until all servers find somebody by a face, or with an empty name nobody, and have its record."""
+    deadline = time.monotonic() + _LONGEST_S
+    for site in sites:
+        while site.found(GALLERY, face) != [name] * bool(name) or (name and not site.has(GALLERY, name)):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 @contextmanager

@@ -1,23 +1,20 @@
 """`facegrid bulk export`: a gallery's templates to a file, and its photographs to a folder."""
 
-import json
-from collections.abc import Iterator
-from datetime import UTC
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
 
+from facegrid.cli.bad_rows import BadFile
 from facegrid.cli.connect import Data, Server, connected
+from facegrid.cli.export_parts import ExportParts
 from facegrid.cli.failures import fail
-from facegrid.cli.photographs import errors_console, progress_bar
+from facegrid.cli.jobs import stoppable
+from facegrid.cli.photographs import progress_bar
 from facegrid.cli.subjects import GalleryOption
-from facegrid.client import Client, from_value
+from facegrid.client import Client
 from facegrid.v1 import bulk_service_pb2 as pb
-from facegrid.v1 import types_pb2
 
-_ROWS = 10_000
 _KINDS = {
     b"\xff\xd8\xff": "jpg",
     b"\x89PNG": "png",
@@ -48,95 +45,48 @@ def export_templates(
 ) -> None:
     """Write all templates of a gallery; the file appears when it is complete, and can be imported.
 
-    Npz is held in memory until then. Subjects, encounters, labels and times stand beside the templates.
+    Stopped, the same command goes on. Subjects, encounters, labels and times stand beside the templates.
     """
     if out.suffix not in {".parquet", ".npz"}:
         raise typer.BadParameter(f"{out} ends with neither .parquet nor .npz")
-    with connected(server, data) as client:
+    with connected(server, data) as client, stoppable("run the same command again to go on"):
         try:
             count = _export(client, gallery, out, photographs)
-        except KeyboardInterrupt:
-            errors_console.print("stopped; run the same command again to begin anew")
-            raise typer.Exit(130) from None
+        except BadFile as bad:
+            fail(str(bad))
     typer.echo(f"exported {count} templates to {out}")
 
 
 def _export(client: Client, gallery: str, out: Path, photographs: Path | None) -> int:
     described = client.get_gallery(gallery)
-    file = _File(out, described.template_version)
-    try:
-        with progress_bar() as progress:
-            task, subjects, last = progress.add_task("Exporting", total=described.subject_count), 0, ""
-            for answer in client.bulk.export_templates(gallery, photographs=photographs is not None):
-                for one in answer.encounters:
-                    subjects, last = subjects + (one.subject_id != last), one.subject_id
-                    file.add(one)
-                if photographs and answer.photograph.encounter_id:
-                    _write_photograph(photographs, answer.photograph)
-                progress.update(task, completed=subjects)
-        file.close()
-    except BaseException:
-        file.discard()
-        raise
-    return file.rows
-
-
-class _File:
-    """Rows of samples on their way into a file."""
-
-    def __init__(self, path: Path, template_version: str) -> None:
-        self._path, self._version = path, template_version
-        self._writer: Any = None
-        self._rows: list[tuple[Any, ...]] = []
-        self._vectors: list[bytes] = []
-        self.rows = 0
-
-    def add(self, exported: pb.ExportedEncounter) -> None:
-        samples = exported.encounter.samples
-        labels = _labels(exported.encounter)
-        size = len(exported.vectors) // len(samples)
-        for number, (sample, norm) in enumerate(zip(samples, exported.norms, strict=True)):
-            row = (exported.subject_id, exported.encounter.encounter_id, *labels, sample.sha256, number, norm)
-            self._rows.append(row)
-            self._vectors.append(exported.vectors[number * size : (number + 1) * size])
-        if len(self._rows) >= _ROWS:
-            self._flush()
-
-    def close(self) -> None:
-        if not (self._rows or self._writer):
+    about = {
+        "gallery": gallery,
+        "made": described.create_time.ToJsonString(),
+        "template_version": described.template_version,
+        "photographs": str(photographs.resolve()) if photographs else "",
+    }
+    with ExportParts(out, about) as parts, progress_bar() as progress:
+        task = progress.add_task("Exporting", total=described.subject_count, completed=parts.subjects)
+        for answer in client.bulk.export_templates(
+            gallery, photographs=photographs is not None, page_token=parts.token
+        ):
+            for one in answer.encounters:
+                parts.add(one)
+            if photographs and answer.photograph.encounter_id:
+                _write_photograph(photographs, answer.photograph)
+            if answer.next_page_token:
+                parts.reach(answer.next_page_token)
+            progress.update(task, completed=parts.subjects)
+        if not parts.finish():
             fail("the gallery is empty; nothing was written")
-        self._flush()
-        self._writer.close()
-
-    def discard(self) -> None:
-        if self._writer:
-            self._writer.discard()
-
-    def _flush(self) -> None:
-        from facegrid.cli.tables import TableWriter, exported_schema  # noqa: PLC0415  # pyarrow takes long to import
-
-        if not self._rows:
-            return
-        vectors = np.frombuffer(b"".join(self._vectors), "<f4").reshape(len(self._rows), -1)
-        schema = exported_schema(vectors.shape[1])
-        self._writer = self._writer or TableWriter(self._path, schema, self._version)
-        columns = dict(zip(schema.names, zip(*self._rows, strict=True), strict=False))
-        self._writer.write({**columns, "template": vectors})
-        self.rows += len(self._rows)
-        self._rows.clear()
-        self._vectors.clear()
-
-
-def _labels(encounter: types_pb2.Encounter) -> Iterator[str]:
-    """Yield metadata, sub-galleries, status and time as texts."""
-    yield json.dumps({name: from_value(encounter.metadata[name]) for name in sorted(encounter.metadata)})
-    yield ";".join(encounter.sub_galleries)
-    yield types_pb2.Status.Name(encounter.status).removeprefix("STATUS_").lower()
-    yield encounter.create_time.ToDatetime(tzinfo=UTC).isoformat()
+        return parts.rows
 
 
 def _write_photograph(root: Path, exported: pb.ExportedPhotograph) -> None:
     folder = root / exported.subject_id
     folder.mkdir(parents=True, exist_ok=True)
     kind = next((kind for start, kind in _KINDS.items() if exported.photograph.startswith(start)), "bin")
-    (folder / f"{exported.encounter_id}-{exported.sample}.{kind}").write_bytes(exported.photograph)
+    path = folder / f"{exported.encounter_id}-{exported.sample}.{kind}"
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(exported.photograph)
+    partial.replace(path)

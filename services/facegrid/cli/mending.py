@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -14,6 +15,12 @@ from facegrid.cli.output import AsJson, table
 from facegrid.v1 import maintenance_service_pb2 as pb
 
 _NAMES_SHOWN = 10
+_UNDONE = {
+    pb.PROBLEM_DAMAGED: "restore what is named above from a backup and check again; nothing else has it",
+    pb.PROBLEM_PHOTOGRAPH_MISSING: "restore it from a backup, or enrol the person again",
+    pb.PROBLEM_UNFINISHED: "the next start of the server removes it",
+    pb.PROBLEM_EMPTY_SUBJECT: "the next start of the server removes it",
+}
 _HARMLESS = {pb.PROBLEM_UNUSED_CLAIM, pb.PROBLEM_SET_ASIDE}
 
 
@@ -36,7 +43,9 @@ def check_gallery(
     name: Name,
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Mend the index, remove what is left over, set aside what is damaged."),
+        typer.Option(
+            "--repair", help="Mend what can be mended: what is damaged is set aside, and nothing lost."
+        ),
     ] = False,
     as_json: AsJson = False,
     server: Server = "",
@@ -46,7 +55,7 @@ def check_gallery(
 
     It exits with 1 where something is wrong that was not repaired.
     """
-    names = defaultdict[pb.Problem.ValueType, list[str]](list)
+    names = defaultdict[tuple[pb.Problem.ValueType, bool], list[str]](list)
     with connected(server, data) as client, stoppable("run the same command again to check the rest"):
         for step in follow(client.maintenance.check_gallery(name, repair=repair)):
             finding = step.finding
@@ -62,22 +71,24 @@ def check_gallery(
                         }
                     )
                 )
-            elif len(names[finding.problem]) < _NAMES_SHOWN:
-                names[finding.problem].append(finding.name)
+            elif len(alike := names[finding.problem, finding.repaired]) < _NAMES_SHOWN:
+                alike.append(finding.name)
     if as_json:
         typer.echo(json.dumps({"gallery": name, **_check_json(check)}))
     else:
         _show(check, names)
+        _advise(check, repair=repair)
     if not check.sound:
         raise typer.Exit(1)
 
 
-def _show(check: pb.GalleryCheck, names: dict[pb.Problem.ValueType, list[str]]) -> None:
+def _show(check: pb.GalleryCheck, names: Mapping[tuple[pb.Problem.ValueType, bool], list[str]]) -> None:
     shown = table("Problem", "Found", "Repaired", "Which")
     for one in check.problems:
         problem = _words(one.problem) + (" (harmless)" if one.problem in _HARMLESS else "")
-        more = ["…"] * (one.found > len(names[one.problem]))
-        shown.add_row(problem, str(one.found), str(one.repaired), "\n".join([*names[one.problem], *more]))
+        which = [*names[one.problem, False], *names[one.problem, True]][:_NAMES_SHOWN]
+        more = ["…"] * (one.found > len(which))
+        shown.add_row(problem, str(one.found), str(one.repaired), "\n".join([*which, *more]))
     if check.problems:
         Console().print(shown)
     wrong = "something is wrong" if check.complete else "the records can't be loaded"
@@ -85,6 +96,15 @@ def _show(check: pb.GalleryCheck, names: dict[pb.Problem.ValueType, list[str]]) 
         f"{check.encounters} encounters with {check.samples} samples, {check.compacted} of them in segments; "
         f"{check.indexed} rows in the index: {'sound' if check.sound else wrong}"
     )
+
+
+def _advise(check: pb.GalleryCheck, *, repair: bool) -> None:
+    """Say what to do about what is still wrong."""
+    wrong = {one.problem: one.found - one.repaired for one in check.problems if one.found > one.repaired}
+    if not repair and not wrong.keys() <= _HARMLESS:
+        typer.echo("--repair mends what can be mended without a backup")
+    for problem in sorted(wrong.keys() & _UNDONE.keys()) if repair else ():
+        typer.echo(f"{wrong[problem]} {_words(problem)}: {_UNDONE[problem]}")
 
 
 def _check_json(check: pb.GalleryCheck) -> dict[str, object]:

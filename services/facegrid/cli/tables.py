@@ -160,53 +160,34 @@ def _numbers(array: pa.Array, path: Path) -> tuple[Vectors, NDArray[np.int64]]:
         return np.from_dlpack(numbers).astype(np.float32, copy=False), sizes.astype(np.int64)
 
 
-class TableWriter:
-    """Writes rows to Parquet or npz, under a temporary name until all is there."""
+def write_part(
+    path: Path, schema: pa.Schema, template_version: str, columns: Mapping[str, Sequence[Any] | Vectors]
+) -> None:
+    """Write rows, column by column, to a Parquet file."""
+    stated = schema.with_metadata({_VERSION: template_version})
+    arrays = [_array(columns[field.name], field.type) for field in stated]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=stated), path, compression="zstd")
 
-    def __init__(self, path: Path, schema: pa.Schema, template_version: str) -> None:
-        """Take the file's name."""
-        self._path, self._version = path, template_version
-        self._partial = path.with_name(f"{path.name}.partial")
-        self._schema = schema.with_metadata({_VERSION: template_version})
-        self._parts: list[pa.Table] = []
-        npz = path.suffix == ".npz"
-        self._writer = None if npz else pq.ParquetWriter(self._partial, self._schema, compression="zstd")
 
-    def write(self, columns: Mapping[str, Sequence[Any] | Vectors]) -> None:
-        """Write rows, column by column."""
-        arrays = [_array(columns[field.name], field.type) for field in self._schema]
-        part = pa.Table.from_arrays(arrays, schema=self._schema)
-        if self._writer:
-            self._writer.write_table(part)
+def join_parts(parts: Sequence[Path], path: Path) -> None:
+    """Write the rows of Parquet files to one, or to npz, which is held in memory."""
+    if path.suffix == ".npz":
+        _write_npz(pa.concat_tables([pq.read_table(part) for part in parts]), path)
+        return
+    with pq.ParquetWriter(path, pq.read_schema(parts[0]), compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(pq.read_table(part))
+
+
+def _write_npz(table: pa.Table, path: Path) -> None:
+    arrays: dict[str, Any] = {"template_version": table.schema.metadata[_VERSION.encode()].decode()}
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        if pa.types.is_fixed_size_list(column.type):
+            arrays[name] = np.from_dlpack(column.flatten()).reshape(-1, column.type.list_size)
         else:
-            self._parts.append(part)
-
-    def close(self) -> None:
-        """Finish the file and give it its name."""
-        if self._writer:
-            self._writer.close()
-        else:
-            self._write_npz()
-        self._partial.replace(self._path)
-
-    def discard(self) -> None:
-        """Remove what was written."""
-        if self._writer:
-            self._writer.close()
-        self._partial.unlink(missing_ok=True)
-
-    def _write_npz(self) -> None:
-        table = pa.concat_tables([self._schema.empty_table(), *self._parts])
-        arrays: dict[str, Any] = {}
-        for name in table.column_names:
-            column = table[name].combine_chunks()
-            if pa.types.is_fixed_size_list(column.type):
-                width = column.type.list_size
-                arrays[name] = np.from_dlpack(column.flatten()).reshape(-1, width)
-            else:
-                arrays[name] = np.array(column.to_pylist())
-        with self._partial.open("wb") as file:
-            np.savez(file, template_version=self._version, **arrays)
+            arrays[name] = np.array(column.to_pylist())
+    np.savez(path, **arrays)
 
 
 def _array(values: Sequence[Any] | Vectors, kind: pa.DataType) -> pa.Array:

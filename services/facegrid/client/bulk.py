@@ -46,17 +46,24 @@ class BulkCalls:
         return self._persist(call)
 
     def export_templates(
-        self, gallery: str, *, photographs: bool = False
+        self, gallery: str, *, photographs: bool = False, page_token: str = ""
     ) -> Iterator[pb.ExportTemplatesResponse]:
-        """Yield all encounters, each once, and photographs after the encounters that they belong to."""
-        request = pb.ExportTemplatesRequest(gallery=gallery, include_photographs=photographs)
+        """Yield all encounters, each once, and photographs after the encounters that they belong to.
+
+        With the last `next_page_token` of an earlier call it goes on behind what that one yielded so far.
+        """
+        request = pb.ExportTemplatesRequest(
+            gallery=gallery, include_photographs=photographs, page_token=page_token
+        )
         seen: set[tuple[str, int]] = set()  # since the last place where it can go on
         for answer in self._persist(lambda: self._stub.ExportTemplates(request)):
             new = [one for one in answer.encounters if (one.encounter.encounter_id, -1) not in seen]
             seen.update((one.encounter.encounter_id, -1) for one in new)
             photograph = (answer.photograph.encounter_id, answer.photograph.sample)
-            if new or (photograph[0] and photograph not in seen):
-                yield pb.ExportTemplatesResponse(encounters=new, photograph=answer.photograph)
+            if new or answer.next_page_token or (photograph[0] and photograph not in seen):
+                del answer.encounters[:]
+                answer.encounters.extend(new)
+                yield answer
             seen.add(photograph)
             if answer.next_page_token:
                 request.page_token = answer.next_page_token

@@ -12,7 +12,7 @@ from facegrid.domain.attributes import Attribute
 from facegrid.domain.errors import GalleryNotFound
 from facegrid.domain.faces import DetectedFace, Floats
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
-from facegrid.domain.labels import NO_LABELS, Labels, Status
+from facegrid.domain.labels import NO_LABELS, Labels, Status, labels_checksum
 from facegrid.domain.packs import Thresholds
 from facegrid.domain.quality import QualityRule
 from facegrid.domain.templates import Template
@@ -198,22 +198,42 @@ class IndexRows:
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """A row that an index holds, its vector as a checksum."""
+    """A row that an index holds, its vector and its labels as checksums."""
 
     subject_id: str
     encounter_id: str
     sample: int
     checksum: int
+    labels: int
 
     @property
     def key(self) -> str:
         """The row's primary key."""
         return f"{self.encounter_id}/{self.sample}"
 
+    @property
+    def name(self) -> str:
+        """The row's subject and primary key."""
+        return f"{self.subject_id}/{self.key}"
+
+    @property
+    def content(self) -> int:
+        """What the row holds, in 32 bits."""
+        return self.checksum ^ self.labels
+
 
 def checksum(vector: Floats) -> int:
     """Return the CRC-32 of a vector's little-endian float32."""
     return crc32(vector.astype("<f4").tobytes())
+
+
+def index_entries(rows: IndexRows) -> list[IndexEntry]:
+    """Return the entries of an index that holds rows."""
+    columns = zip(rows.subject_ids, rows.encounter_ids, rows.samples, rows.vectors, rows.labels, strict=True)
+    return [
+        IndexEntry(subject_id, encounter_id, sample, checksum(vector), labels_checksum(labels))
+        for subject_id, encounter_id, sample, vector, labels in columns
+    ]
 
 
 def index_rows(encounters: Sequence[Encounter], dimension: int) -> IndexRows:

@@ -12,12 +12,13 @@ class Problem(Enum):
     NOT_INDEXED = "not indexed"  # the records have it, the index has not
     NOT_RECORDED = "not recorded"  # the index has it, the records have not
     DIFFERENT = "different"  # the index has other vectors of it, or another subject
+    LABELS_OUT_OF_DATE = "labels out of date"  # the index has other metadata, sub-galleries or status of it
     UNFINISHED = "unfinished"  # an enrolment that was broken off
     LATE_MARK = "late mark"  # the commit mark of what was removed, which came after the removal
     NOT_ERASED = "not erased"  # objects of what was deleted, replaced or compacted
     EMPTY_SUBJECT = "empty subject"  # nothing but its folder is left; the hash of its id
     PHOTOGRAPH_MISSING = "photograph missing"  # one that is said to be kept
-    DAMAGED = "damaged"  # its objects; or another object, the last part of its key; or a subject's, its hash
+    DAMAGED = "damaged"  # its objects; or another object, the end of its key; or a subject's, its hash
     UNNAMED_SEGMENT = "unnamed segment"  # that no manifest names; the last part of its key
     UNUSED_CLAIM = "unused claim"  # of an enrolment that ended before it wrote
     SET_ASIDE = "set aside"  # by an earlier repair, because it was damaged

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from zlib import crc32
 
 from facegrid.domain.errors import InvalidField
 from facegrid.domain.names import check_name
@@ -41,6 +42,12 @@ class Labels:
 
 
 NO_LABELS = Labels()
+
+
+def labels_checksum(labels: Labels) -> int:
+    """Return the CRC-32 of metadata and sub-galleries, in any order; 0 where there are none."""
+    said = sorted(labels.metadata.items()), sorted(set(labels.sub_galleries))
+    return crc32(repr(said).encode()) if any(said) else 0
 
 
 def check_labels(labels: Labels) -> Labels:

@@ -9,6 +9,7 @@ from facegrid.domain.galleries import Encounter
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Records
 
+_PAGE, _PAGE_WITH_PHOTOGRAPHS = 16_384, 256  # encounters; what is sent again where an export broke off
 _TOKEN = re.compile(r"([0-9a-f]{32})?")
 
 
@@ -37,8 +38,9 @@ class ExportTemplates:
         """
         gallery = await self._galleries.get(gallery_name)
         token, more = _check_token(page_token), True
+        rows = _PAGE_WITH_PHOTOGRAPHS if photographs else _PAGE
         while more:
-            page, token = await self._records.export_page(gallery, token)
+            page, token = await self._records.export_page(gallery, token, rows)
             for encounter in page:
                 yield encounter
                 for number, sample in enumerate(encounter.samples if photographs else ()):

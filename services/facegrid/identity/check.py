@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from facegrid.domain.errors import DamagedRecords
 from facegrid.domain.fingerprints import Comparison, Fingerprints
-from facegrid.domain.galleries import Gallery, IndexEntry, IndexRows, checksum, index_rows
+from facegrid.domain.galleries import Gallery, IndexEntry, IndexRows, index_entries, index_rows
 from facegrid.domain.inspection import Finding, Inspected, Problem
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Records
@@ -114,8 +114,8 @@ class _Work:
         self.encounters += part.encounters
         self.samples += part.samples
         self.compacted += part.encounters if part.compacted else 0
-        for name, vector in zip(_names(part.rows), part.rows.vectors, strict=True):
-            fingerprints.add(name, checksum(vector))
+        for entry in index_entries(part.rows):
+            fingerprints.add(entry.name, entry.content)
 
     async def _is_loaded(self) -> bool:
         try:
@@ -128,14 +128,14 @@ class _Work:
         """Compare the index with the records, then what it was not seen to hold of these with it."""
         async for page in self._projection.entries(self._gallery):
             self.indexed += len(page)
-            unlike = [one for one in page if not records.meet(f"{one.subject_id}/{one.key}", one.checksum)]
+            unlike = [one for one in page if not records.meet(one.name, one.content)]
             yield self._step(await self._look_closely((one.subject_id, one.encounter_id) for one in unlike))
         if records.all_met:
             return
         async with aclosing(self._records.live_rows(self._gallery)) as batches:
             async for rows in batches:
-                unmet = [row for row, name in enumerate(_names(rows)) if not records.met(name)]
-                pairs = ((rows.subject_ids[row], rows.encounter_ids[row]) for row in unmet)
+                names = zip(rows.subject_ids, rows.encounter_ids, rows.keys, strict=True)
+                pairs = [(owner, one) for owner, one, key in names if not records.met(f"{owner}/{key}")]
                 yield self._step(await self._look_closely(pairs))
 
     async def _look_closely(self, suspects: Iterable[tuple[str, str]]) -> list[Finding]:
@@ -154,13 +154,16 @@ class _Work:
             subject = await self._records.subject(self._gallery, subject_id)
         except DamagedRecords:
             return []  # the records' inspection says so
-        rows = index_rows(subject.encounters if subject else (), self._gallery.dimension)
+        encounters = subject.encounters if subject else ()
+        rows = index_rows(encounters, self._gallery.dimension)
         both = sorted(encounter_ids.union(rows.encounter_ids))
         held = [one async for page in self._projection.entries(self._gallery, both) for one in page]
-        found = _differences(subject_id, rows, held)
+        kept = {one.encounter_id for one in encounters}
+        found = _differences(subject_id, rows, held, kept)
         if self._repair and found:
             wrong = [row for row, one in enumerate(rows.encounter_ids) if one in found]
-            gone = [one for one, problem in found.items() if problem is not Problem.NOT_INDEXED]
+            shown = {Problem.NOT_INDEXED, Problem.LABELS_OUT_OF_DATE}
+            gone = [one for one in found if one not in rows.encounter_ids or found[one] not in shown]
             await self._projection.mend(self._gallery, rows.take(wrong), gone)
         return [Finding(problem, one, self._repair) for one, problem in found.items()]
 
@@ -168,25 +171,25 @@ class _Work:
         return CheckStep(tuple(findings), self.encounters, self.samples, self.indexed)
 
 
-def _names(rows: IndexRows) -> list[str]:
-    return [f"{owner}/{key}" for owner, key in zip(rows.subject_ids, rows.keys, strict=True)]
+def _differences(
+    subject_id: str, rows: IndexRows, held: Sequence[IndexEntry], kept: Collection[str]
+) -> dict[str, Problem]:
+    """Say of each encounter of a subject how what the index holds of it differs from its rows.
 
-
-def _differences(subject_id: str, rows: IndexRows, held: list[IndexEntry]) -> dict[str, Problem]:
-    """Say of each encounter of a subject how what the index holds differs from its rows."""
-    entries = {one.key: (one.subject_id, one.checksum) for one in held}
-    wanted = {
-        key: (subject_id, checksum(vector)) for key, vector in zip(rows.keys, rows.vectors, strict=True)
-    }
-    known = set(rows.encounter_ids)
-    found = {
-        one.encounter_id: Problem.DIFFERENT if one.encounter_id in known else Problem.NOT_RECORDED
-        for one in held
-        if one.key not in wanted and one.subject_id == subject_id
-    }
-    for one, key in zip(rows.encounter_ids, rows.keys, strict=True):
+    Of encounters that are `kept` and have no row, the index has not learned that they are inactive.
+    """
+    wanted, known = {one.key: one for one in index_entries(rows)}, set(rows.encounter_ids)
+    entries = {one.key: one for one in held}
+    found: dict[str, Problem] = {}
+    for one in held:
+        if one.key not in wanted and one.subject_id == subject_id:
+            other = Problem.LABELS_OUT_OF_DATE if one.encounter_id in kept else Problem.NOT_RECORDED
+            found[one.encounter_id] = Problem.DIFFERENT if one.encounter_id in known else other
+    for key, row in wanted.items():
         if key not in entries:
-            found.setdefault(one, Problem.NOT_INDEXED)
-        elif entries[key] != wanted[key]:
-            found[one] = Problem.DIFFERENT
+            found.setdefault(row.encounter_id, Problem.NOT_INDEXED)
+        elif (entries[key].name, entries[key].checksum) != (row.name, row.checksum):
+            found[row.encounter_id] = Problem.DIFFERENT
+        elif entries[key].labels != row.labels:
+            found.setdefault(row.encounter_id, Problem.LABELS_OUT_OF_DATE)
     return found

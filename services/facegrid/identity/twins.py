@@ -20,7 +20,9 @@ from facegrid.domain.errors import (
 )
 from facegrid.domain.faces import DetectedFace
 from facegrid.domain.galleries import Encounter, Gallery, Subject, Tombstone
+from facegrid.domain.labels import Labels
 from facegrid.domain.migrations import LeftBehind, LeftBehindReason
+from facegrid.identity.amending import Amending
 from facegrid.identity.extract import Extract, ExtractedFace, Extraction
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.migration_ports import TwinRecords
@@ -48,6 +50,7 @@ class Twins:
         """Take the galleries, the extraction, the records and the projection."""
         self._galleries, self._extract, self._records = galleries, extract, records
         self._twin_records, self._projection = twin_records, projection
+        self._amending = Amending(records, projection)
         self.late: set[tuple[str, str]] = set()
 
     async def ready(self, gallery: Gallery, deadline: float | None) -> None:
@@ -87,21 +90,24 @@ class Twins:
         self, gallery: Gallery, subject_id: str, encounter_id: str = "", prepared: Faces | None = None
     ) -> None:
         """Bring the other gallery in line with a subject that was changed; `prepared` is one encounter's."""
-        async with self._following(gallery, subject_id) as other:
+        async with self.following(gallery, subject_id) as other:
             if other:
                 ready = _NOTHING if prepared is None else {encounter_id: prepared}
                 await self._align(gallery, other, subject_id, ready)
 
     async def bury(self, gallery: Gallery, subject_id: str, tombstone: Tombstone, call: Call) -> None:
         """Repeat a deletion in the other gallery."""
-        async with self._following(gallery, subject_id) as other:
+        async with self.following(gallery, subject_id) as other:
             if other:
                 await self._bury(other, subject_id, tombstone, call)
                 await self._forget(gallery, other, tombstone.encounter_ids)
 
     @asynccontextmanager
-    async def _following(self, gallery: Gallery, subject_id: str) -> AsyncIterator[Gallery | None]:
-        """Yield the other gallery; what fails is late, unless that gallery was dropped."""
+    async def following(self, gallery: Gallery, subject_id: str) -> AsyncIterator[Gallery | None]:
+        """Yield the other gallery, to change a subject there too.
+
+        What fails is late, unless that gallery was dropped.
+        """
         other, change = await self.other(gallery), (gallery.name, subject_id)
         try:
             self.late.add(change)
@@ -138,6 +144,26 @@ class Twins:
                 await self._bury(target, subject_id, tombstone, Call("Align", uuid4().hex))
         if gone:
             await self._forget(one, other, sorted(gone))
+        if ours and theirs:
+            sides = ((one, ours), (other, theirs))
+            in_use = (await self._galleries.get(one.name)).gallery_id
+            (_, right), (target, found) = sides if in_use == one.gallery_id else sides[::-1]
+            await self._relabel(target, right, found, gone)
+
+    async def _relabel(self, target: Gallery, right: Subject, found: Subject, gone: set[str]) -> None:
+        """Give a subject the labels that it has in the gallery in use, which a change reaches first."""
+        left = [one for one in found.encounters if one.encounter_id not in gone]
+        changes = (
+            {"": Labels(subject_status=right.status)} if left and found.status is not right.status else {}
+        )
+        labels_of = {one.encounter_id: one.labels for one in left}
+        for one in right.encounters:
+            held = labels_of.get(one.encounter_id, one.labels)
+            if replace(held, subject_status=one.labels.subject_status) != one.labels:
+                changes[one.encounter_id] = one.labels
+        for encounter_id, labels in changes.items():
+            call = Call("Align", uuid4().hex)
+            await self._amending.write(call, target, found.subject_id, encounter_id, labels)
 
     async def _copy(
         self, source: Gallery, target: Gallery, encounter: Encounter, since: datetime, faces: Faces | None

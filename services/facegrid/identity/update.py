@@ -7,9 +7,10 @@ from functools import partial
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import EncounterNotFound, InvalidField, SubjectNotFound
-from facegrid.domain.galleries import Amendment, Encounter, Gallery, Subject
+from facegrid.domain.galleries import Encounter, Gallery, Subject
 from facegrid.domain.labels import Labels, Status, check_labels
 from facegrid.domain.names import check_name
+from facegrid.identity.amending import Amending
 from facegrid.identity.galleries import Galleries
 from facegrid.identity.ports import Records
 from facegrid.identity.projection import Projection
@@ -35,6 +36,7 @@ class Update:
         """Take the galleries, the records, the projection, and the writes and twins of enrolment."""
         self._galleries, self._records = galleries, records
         self._projection, self._writes, self._twins = projection, writes, twins
+        self._amending = Amending(records, projection)
 
     async def subject(self, call: Call, gallery_name: str, subject_id: str, status: Status) -> _Changed:
         """Change a subject's status; returns its gallery, itself, and the first revision that shows it.
@@ -87,9 +89,10 @@ class Update:
         await self._twins.ready(gallery, call.deadline)
         async with self._writes.hold(gallery, subject_id):
             changed = await self._amend(call, gallery, subject_id, encounter_id, change)
-            if other := await self._twins.other(gallery):
-                with suppress(SubjectNotFound, EncounterNotFound):  # left behind
-                    await self._amend(call, other, subject_id, encounter_id, change)
+            async with self._twins.following(gallery, subject_id) as other:
+                if other:
+                    with suppress(SubjectNotFound, EncounterNotFound):  # left behind
+                        await self._amend(call, other, subject_id, encounter_id, change)
             return changed
 
     async def _amend(
@@ -103,21 +106,9 @@ class Update:
         await self._projection.settle(gallery, subject_id)
         amendment = await self._records.amendment(gallery, call)
         if amendment:
-            return gallery, *await self._show(call, gallery, subject_id, encounter_id, amendment)
+            return gallery, *await self._amending.show(call, gallery, subject_id, amendment)
         labels = change(await find_subject(self._records, gallery, subject_id))
-        with self._projection.revise(gallery) as revision:
-            amendment = Amendment(encounter_id, labels, revision)
-            await self._records.amend(gallery, subject_id, amendment, call)
-            return gallery, *await self._show(call, gallery, subject_id, encounter_id, amendment)
-
-    async def _show(
-        self, call: Call, gallery: Gallery, subject_id: str, encounter_id: str, amendment: Amendment
-    ) -> tuple[Subject, int]:
-        subject = await find_subject(self._records, gallery, subject_id)
-        touched = [one for one in subject.encounters if encounter_id in ("", one.encounter_id)]
-        await self._projection.amend(gallery, touched, amendment.revision)
-        await self._records.settle(gallery, call)
-        return subject, amendment.revision
+        return gallery, *await self._amending.write(call, gallery, subject_id, encounter_id, labels)
 
 
 def _check_fields(fields: Collection[str]) -> None:

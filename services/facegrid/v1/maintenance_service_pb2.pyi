@@ -78,14 +78,17 @@ class _ProblemEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Problem.Value
     """A photograph is said to be kept and is not there. It can't be repaired."""
     PROBLEM_DAMAGED: _Problem.ValueType  # 9
     """An encounter can't be read; or a subject's own object, named by the hash of its id; or a segment, claim,
-    tombstone or manifest, named by the last part of its key, which can't be repaired: restore a backup.
+    tombstone, amendment or manifest, named by the last two parts of its key. Of the latter those are repaired
+    of which nothing is lost, because another object has it or says it: of the others, restore a backup.
     """
     PROBLEM_UNNAMED_SEGMENT: _Problem.ValueType  # 10
     """No manifest names a segment; the name is the last part of its key."""
     PROBLEM_UNUSED_CLAIM: _Problem.ValueType  # 11
-    """An enrolment was broken off before it wrote anything. It is harmless."""
+    """An enrolment was broken off before it wrote anything. It is harmless; a repair removes what is left of it."""
     PROBLEM_SET_ASIDE: _Problem.ValueType  # 12
     """An earlier repair set a damaged encounter aside. It is harmless; a retry of its enrolment makes it anew."""
+    PROBLEM_LABELS_OUT_OF_DATE: _Problem.ValueType  # 13
+    """The index has other metadata or sub-galleries of an encounter, or does not know that it is inactive."""
 
 class Problem(_Problem, metaclass=_ProblemEnumTypeWrapper):
     """Problem says what is wrong with a gallery."""
@@ -110,14 +113,17 @@ PROBLEM_PHOTOGRAPH_MISSING: Problem.ValueType  # 8
 """A photograph is said to be kept and is not there. It can't be repaired."""
 PROBLEM_DAMAGED: Problem.ValueType  # 9
 """An encounter can't be read; or a subject's own object, named by the hash of its id; or a segment, claim,
-tombstone or manifest, named by the last part of its key, which can't be repaired: restore a backup.
+tombstone, amendment or manifest, named by the last two parts of its key. Of the latter those are repaired
+of which nothing is lost, because another object has it or says it: of the others, restore a backup.
 """
 PROBLEM_UNNAMED_SEGMENT: Problem.ValueType  # 10
 """No manifest names a segment; the name is the last part of its key."""
 PROBLEM_UNUSED_CLAIM: Problem.ValueType  # 11
-"""An enrolment was broken off before it wrote anything. It is harmless."""
+"""An enrolment was broken off before it wrote anything. It is harmless; a repair removes what is left of it."""
 PROBLEM_SET_ASIDE: Problem.ValueType  # 12
 """An earlier repair set a damaged encounter aside. It is harmless; a retry of its enrolment makes it anew."""
+PROBLEM_LABELS_OUT_OF_DATE: Problem.ValueType  # 13
+"""The index has other metadata or sub-galleries of an encounter, or does not know that it is inactive."""
 Global___Problem: _TypeAlias = Problem  # noqa: Y015
 
 @_typing.final

@@ -101,7 +101,7 @@ async def test_an_import_that_was_given_up_leaves_no_file(monkeypatch: pytest.Mo
     for columns in make_columns(3, 2):
         await incoming.add(columns)
     await incoming.discard()
-    assert not store.objects
+    assert not files(store)
     records.close()
 
 

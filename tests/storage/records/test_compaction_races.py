@@ -46,6 +46,7 @@ async def desk() -> AsyncIterator[Desk]:
     """Enrol Jane."""
     store = MemoryStore()
     records = StoredRecords(store, workers=2)
+    await records.create_gallery(GALLERY, make_call("CreateGallery", "create"))
     await enrol(records, GALLERY, OLD)
     yield Desk(store, records, await records._of(GALLERY))
     records.close()
@@ -198,6 +199,27 @@ async def test_a_manifest_that_comes_late_brings_nobody_back(desk: Desk, *, comp
         finish(following)
     late.land()
     assert await restarted(desk) == []
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+async def test_a_dead_servers_first_manifest_counts_no_more_when_another_has_opened(
+    desk: Desk, *, compacted: bool
+) -> None:
+    """Its rows are of somebody who was replaced since, and deleted, by the server that took over."""
+    late = Late(desk.store)
+    desk.subjects.segments.manifests._store = late
+    with pytest.raises(OSError, match="timed out"):
+        folded(desk).publish()
+    records = StoredRecords(desk.store, workers=1)
+    successor = Desk(desk.store, records, await records._of(GALLERY))
+    await successor.replace()
+    await successor.delete(NEW.encounter_id)
+    if compacted:
+        await compact(records, GALLERY)
+    late.land()
+    assert await successor.shown() == []
+    assert await restarted(successor) == []
+    records.close()
 
 
 async def test_of_two_servers_that_compact_one_wins(desk: Desk) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 
 from facegrid.domain.galleries import Encounter, Tombstone
-from facegrid.storage.records import export
 from facegrid.storage.records.compaction import Compaction
 from facegrid.storage.records.export import export_page
 from facegrid.storage.records.records import StoredRecords
@@ -24,11 +23,11 @@ from storage.making import (
 GALLERY = make_gallery()
 
 
-async def exported(records: StoredRecords) -> list[str]:
+async def exported(records: StoredRecords, rows: int = 1000) -> list[str]:
     """Return the subjects of all encounters of an export."""
     found, cursor, more = [], "", True
     while more:
-        page, cursor = await records.export_page(GALLERY, cursor)
+        page, cursor = await records.export_page(GALLERY, cursor, rows)
         found += [one.subject_id for one in page]
         assert all(sample.template.vector.any() for one in page for sample in one.samples)
         more = bool(cursor)
@@ -36,9 +35,8 @@ async def exported(records: StoredRecords) -> list[str]:
 
 
 @pytest.mark.parametrize("rows", [1, 3, 1000])
-async def test_rows_and_objects_of_all_pages(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+async def test_rows_and_objects_of_all_pages(rows: int) -> None:
     """Whatever the size of a page; what was deleted is not there."""
-    monkeypatch.setattr(export, "_ROWS", rows)
     store = MemoryStore()
     await import_columns(store, make_columns(8))
     await import_columns(store, make_columns(4), request_id="other")
@@ -50,14 +48,14 @@ async def test_rows_and_objects_of_all_pages(monkeypatch: pytest.MonkeyPatch, ro
     await enrol(records, GALLERY, make_encounter(4, "bob"), make_encounter(5, "person-1"), make_encounter(6))
     await records.bury(GALLERY, Tombstone((f"{1:032x}",), 9), make_call("DeleteSubject", "d"))
     everybody = [f"person-{number}" for number in (*range(8), *range(4))]
-    assert await exported(records) == sorted([*everybody, "bob", "bob", "bob", "person-1", "jane"])
+    assert await exported(records, rows) == sorted([*everybody, "bob", "bob", "bob", "person-1", "jane"])
     records.close()
 
 
 async def test_an_empty_gallery_has_one_empty_page() -> None:
     """No more is asked for."""
     records = StoredRecords(MemoryStore(), workers=1)
-    assert await records.export_page(GALLERY, "") == ([], "")
+    assert await records.export_page(GALLERY, "", 1000) == ([], "")
     records.close()
 
 
@@ -105,7 +103,7 @@ async def test_a_compaction_meanwhile_neither_hides_nor_doubles() -> None:
             compaction.tidy(subject_id)
 
     Interrupted(subjects, compact_all)
-    page, _ = export_page(subjects, "")
+    page, _ = export_page(subjects, "", 1000)
     assert sorted(one.subject_id for one in page) == ["ann", "bob"]
     assert not next(iter(subjects.stored_folders())).committed
     records.close()
@@ -116,7 +114,7 @@ async def test_a_replacement_meanwhile_is_seen_as_a_whole() -> None:
     store = MemoryStore()
     await import_columns(store, make_columns(1))
     subjects = StoredSubjects(store, GALLERY)
-    ((old,), _) = export_page(subjects, "")
+    ((old,), _) = export_page(subjects, "", 1000)
     new = make_encounter(5, old.subject_id, replaces=[old.encounter_id])
 
     def replace() -> None:
@@ -126,5 +124,5 @@ async def test_a_replacement_meanwhile_is_seen_as_a_whole() -> None:
         subjects.tidy(subjects.folder(new.subject_id), new.replaces)
 
     Interrupted(subjects, replace)
-    page, _ = export_page(subjects, "")
+    page, _ = export_page(subjects, "", 1000)
     assert [one.encounter_id for one in page] == [new.encounter_id]

@@ -206,7 +206,7 @@ async def test_a_damaged_segment_is_named_and_left(
     name, data = key.rpartition("/")[2], bytearray(store.get(key))
     data[20] ^= 1
     store.put(key, bytes(data))
-    assert found(await inspect(records, gallery, repair=True)) == [Finding(Problem.DAMAGED, name)]
+    assert found(await inspect(records, gallery, repair=True)) == [Finding(Problem.DAMAGED, f"files/{name}")]
     data[-20] ^= 1
     store.put(key, bytes(data))
     tombstone = f"{ROOT}tombstones/{'cd' * 16}.json"
@@ -215,7 +215,7 @@ async def test_a_damaged_segment_is_named_and_left(
     (part,) = await inspect(anew, gallery, repair=True)
     anew.close()
     assert part.unreadable
-    assert {one.name for one in part.findings} == {name, f"{'cd' * 16}.json"}
+    assert {one.name for one in part.findings} == {f"files/{name}", f"tombstones/{'cd' * 16}.json"}
     assert store.get(tombstone) == b"[]"
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facegrid.domain.errors import RequestIdReused, StorageFull
+from facegrid.domain.errors import DamagedRecords, RequestIdReused, StorageFull
 from facegrid.domain.galleries import Gallery, Tombstone
 from facegrid.identity.ports import Claim
 from facegrid.storage.objects.store import ObjectStore, UnreadableObject
@@ -115,7 +115,7 @@ async def test_a_reader_meets_the_old_or_the_new(
         subjects.mark(new)
         subjects.tidy(subjects.folder("jane"))
 
-    slow = SlowReads(store, writes=0)
+    slow = SlowReads(store, writes=2)  # of its opening
     slow.meanwhile = replace_it
     reader = StoredRecords(slow, workers=1)
     subject = await reader.subject(gallery, "jane")
@@ -195,7 +195,7 @@ async def test_a_damaged_record_is_told_by_its_key(
     await enrol(records, gallery, make_encounter(1))
     (key,) = (key for key in store.keys("") if key.endswith(ending))
     store.put(key, data)
-    with pytest.raises(UnreadableObject, match=key):
+    with pytest.raises(DamagedRecords, match=key):
         await records.subject(gallery, "jane")
 
 

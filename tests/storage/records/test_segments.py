@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from facegrid.domain.errors import DamagedRecords
 from facegrid.storage.objects.store import UnreadableObject
-from facegrid.storage.records import segment
+from facegrid.storage.records import bulk, segment, segment_files
 from facegrid.storage.records.records import StoredRecords
 from facegrid.storage.records.subjects import StoredSubjects
 from storage.making import (
@@ -47,8 +48,9 @@ async def found(store: MemoryStore) -> list[str]:
 
 async def test_imported_templates_are_subjects_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is found by its id, bit for bit, in whichever segment and group of rows it stands."""
-    monkeypatch.setattr(segment, "SEGMENT_BYTES", 20_000)
-    monkeypatch.setattr(segment, "_GROUP_BYTES", 4_000)
+    for module in (bulk, segment_files):
+        monkeypatch.setattr(module, "SEGMENT_BYTES", 20_000)
+    monkeypatch.setattr(segment_files, "_GROUP_BYTES", 4_000)
     store = await written(100, 150)
     assert sum(key.endswith(".parquet") for key in store.keys("")) > 4
     records = StoredRecords(store, workers=2)
@@ -133,7 +135,7 @@ async def test_a_manifest_that_cannot_be_read_is_told_by_its_key(form: object) -
     (key,) = (key for key in store.keys("") if "/manifests/" in key)
     store.objects[key] = json.dumps(form).encode()
     before = dict(store.objects)
-    with pytest.raises(UnreadableObject, match=key):
+    with pytest.raises(DamagedRecords, match=key):
         await found(store)
     assert store.objects == before
 
@@ -141,10 +143,11 @@ async def test_a_manifest_that_cannot_be_read_is_told_by_its_key(form: object) -
 async def test_a_segment_of_a_newer_release_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says which version the file has and which one this release reads."""
     with monkeypatch.context() as newer:
-        newer.setattr(segment, "_SCHEMA_VERSION", b"2")
+        for module in (segment, segment_files):
+            newer.setattr(module, "SCHEMA_VERSION", b"2")
         store = await written(4)
     (key,) = (key for key in store.keys("") if key.endswith(".parquet"))
-    with pytest.raises(UnreadableObject, match=f"{key} has schema version 2"):
+    with pytest.raises(DamagedRecords, match=f"{key} has schema version 2"):
         await found(store)
 
 

@@ -139,8 +139,8 @@ class Records(Protocol):
         """Begin to write encounters whose templates exist already; a revision first shows them."""
         ...
 
-    async def export_page(self, gallery: Gallery, after: str) -> tuple[list[Encounter], str]:
-        """Return some encounters, and the cursor of the next page ('' at the end); pages are of any size.
+    async def export_page(self, gallery: Gallery, after: str, rows: int) -> tuple[list[Encounter], str]:
+        """Return about so many encounters, and the cursor of the next page ('' at the end).
 
         All pages have each encounter once; what changes meanwhile may be there or not.
         """

@@ -25,11 +25,25 @@ from facegrid.domain.labels import Labels, Value
 
 _KINDS = {str: "text", int: "integer", float: "number", bool: "flag"}
 
+_SUB_GALLERY = "in"
+
 
 def labels_document(labels: Labels) -> dict[str, Any]:
     """Return what a JSON field `labels` holds of labels."""
     document: dict[str, Any] = {_key(key, type(value)): value for key, value in labels.metadata.items()}
     return document | {_sub_gallery(name): True for name in labels.sub_galleries}
+
+
+def labels_of(document: dict[str, Any]) -> Labels:
+    """Return what such a field says of metadata and sub-galleries."""
+    metadata, sub_galleries = dict[str, Value](), list[str]()
+    for name, value in document.items():
+        kind, _, key = name.partition(":")
+        if kind == _SUB_GALLERY:
+            sub_galleries.append(key)
+        else:
+            metadata[key] = value
+    return Labels(metadata, tuple(sub_galleries))
 
 
 def expression(restriction: Restriction) -> str:
@@ -91,7 +105,7 @@ def _key(key: str, kind: type) -> str:
 
 
 def _sub_gallery(name: str) -> str:
-    return f"in:{name}"
+    return f"{_SUB_GALLERY}:{name}"
 
 
 def _field(key: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegrid.domain.filters import AllOf, AnyOf, Between, Equals, Filter, InSubGallery, NoneOf, OneOf
-from facegrid.domain.labels import NO_LABELS, Labels, Value
+from facegrid.domain.labels import NO_LABELS, Labels, Value, labels_checksum
 
 Mask = NDArray[np.bool_]
 Numbers: "type[array[int]]" = array
@@ -32,6 +32,7 @@ class LabelSets:
         """Begin with the empty set."""
         self._columns: dict[tuple[str, type], _Column] = {}
         self._rows, self._unused = Numbers("i", [0]), 1
+        self._checksums = Numbers("I", [0])
         self._known: dict[bytes, int] = {}
 
     def take(self, labels: Labels) -> int:
@@ -40,6 +41,10 @@ class LabelSets:
         self._unused -= not self._rows[number]
         self._rows[number] += 1
         return number
+
+    def checksum(self, number: int) -> int:
+        """Return the checksum of a set."""
+        return self._checksums[number]
 
     def release(self, number: int) -> None:
         """Count one row less."""
@@ -53,6 +58,7 @@ class LabelSets:
             return self._known[name]
         number = len(self._rows)
         self._rows.append(0)
+        self._checksums.append(labels_checksum(labels))
         self._unused += 1
         for key, value in facts:
             self._columns.setdefault((key, type(value)), _Column(type(value))).add(number, value)
@@ -106,6 +112,7 @@ class LabelSets:
             kind: column for kind, column in self._columns.items() if column.prune(kept, renumbered)
         }
         self._known = {name: int(renumbered[one]) for name, one in self._known.items() if kept[one]}
+        self._checksums = Numbers("I", np.asarray(self._checksums)[kept].tobytes())
         self._rows, self._unused = Numbers("i", rows[kept].tobytes()), int(not rows[0])
         return Numbers("i", renumbered[np.asarray(numbers)].tobytes())
 

@@ -9,9 +9,11 @@ import numpy as np
 from facegrid.domain.errors import ConfigurationError, InvalidField
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import IndexEntry, IndexRows, checksum
+from facegrid.domain.labels import labels_checksum
 from facegrid.domain.matching import Hit
 from facegrid.domain.names import check_name
 from facegrid.domain.templates import round_score
+from facegrid.storage.indexes.expressions import labels_of
 from facegrid.storage.indexes.milvus_connection import MilvusOptions
 from facegrid.storage.indexes.milvus_schema import (
     check_collection,
@@ -138,7 +140,7 @@ class MilvusCollection:
     def entries(self, condition: str, last: str) -> list[IndexEntry]:
         """Return the next rows that meet a condition, "" being met by all, in the order of their keys."""
         page = self._page(
-            self._alias, condition, last, fields=["key", "vector", *_KEPT], limit=_ENTRIES_A_CALL
+            self._alias, condition, last, fields=["key", "vector", "labels", *_KEPT], limit=_ENTRIES_A_CALL
         )
         return [
             IndexEntry(
@@ -146,6 +148,7 @@ class MilvusCollection:
                 row["encounter_id"],
                 row["sample"],
                 checksum(np.asarray(row["vector"], np.float32)),
+                labels_checksum(labels_of(row["labels"])),
             )
             for row in page
         ]

@@ -232,6 +232,7 @@ class _Rows:
             self._encounters[place],
             self._samples[place],
             checksum(self.vectors.vector(place)),
+            self._labels.checksum(place),
         )
 
     def put(self, rows: IndexRows, encoded: EncodedVectors) -> None:

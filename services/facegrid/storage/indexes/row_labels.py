@@ -36,6 +36,10 @@ class RowLabels:
         self._numbers[place], self._buckets[place] = number, bucket
         self._tidy()
 
+    def checksum(self, place: int) -> int:
+        """Return the checksum of a row's labels."""
+        return self._sets.checksum(self._numbers[place])
+
     def remove(self, place: int) -> None:
         """Move the last row into a place."""
         self._sets.release(self._numbers[place])

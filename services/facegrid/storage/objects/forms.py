@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from facegrid.storage.objects.store import ObjectStore, UnreadableObject
+from facegrid.storage.objects.store import NewerObject, ObjectStore, UnreadableObject
 
 _SCHEMA_VERSION = 1
 T = TypeVar("T")
@@ -17,19 +17,16 @@ def to_json(form: Form) -> bytes:
 
 
 def read(store: ObjectStore, key: str, parse: Callable[[Form], T]) -> T:
-    """Read and parse one record. Raises ObjectMissing and UnreadableObject."""
+    """Read and parse one record. Raises ObjectMissing, UnreadableObject and NewerObject."""
     return decode(key, store.get(key), parse)
 
 
 def decode(key: str, data: bytes, parse: Callable[[Form], T]) -> T:
-    """Parse a record that the object of a key holds. Raises UnreadableObject."""
+    """Parse a record that the object of a key holds. Raises UnreadableObject and NewerObject."""
     try:
         form = json.loads(data)
         if form["schema_version"] != _SCHEMA_VERSION:
-            raise UnreadableObject(
-                f"the object {key} has schema version {form['schema_version']} and this release reads "
-                f"{_SCHEMA_VERSION}; run the release that wrote it"
-            )
+            raise NewerObject.of(key, form["schema_version"], _SCHEMA_VERSION)
         return parse(form)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UnreadableObject(f"the object {key} is damaged; restore it from a backup") from error

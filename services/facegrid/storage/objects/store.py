@@ -14,12 +14,24 @@ class ObjectMissing(LookupError):
 
 
 class UnreadableObject(DamagedRecords):
-    """An object is damaged or of a newer version; the message, for operators, names its key."""
+    """An object is damaged; the message, for operators, names its key."""
 
     @classmethod
     def missing(cls, key: object) -> Self:
         """Return the error for an object that has to be there and is not."""
         return cls(f"the object {key} is missing; restore it from a backup")
+
+
+class NewerObject(DamagedRecords):
+    """An object is of a schema that this release does not know; the message, for operators, names its key."""
+
+    @classmethod
+    def of(cls, key: str, version: object, known: object) -> Self:
+        """Return the error for an object of a version where another one is known."""
+        return cls(
+            f"the object {key} has schema version {version} and this release reads {known}; run the release "
+            "that wrote it"
+        )
 
 
 class ObjectStore(Protocol):

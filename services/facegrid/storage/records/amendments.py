@@ -75,13 +75,13 @@ class Amendments:
             record = self._segments.record(name)
             if record is None:
                 return None
-            stored = _parse(name, record["amendment"])
+            stored = parse_amendment(name, record["amendment"])
         check_fingerprint(stored.fingerprint, call)
         return stored.amendment
 
-    def write(self, subject_id: str, amendment: Amendment, call: Call) -> None:
-        """Write the amendment of a call: from here on it counts."""
-        name, sid = self._layout.request(call), self._layout.sid(subject_id)
+    def write(self, sid: str, amendment: Amendment, call: Call) -> None:
+        """Write the amendment of a call, of a subject's hash: from here on it counts."""
+        name = self._layout.request(call)
         stored = StoredAmendment(name, sid, call.fingerprint, amendment)
         form = {
             **memory_form(stored),
@@ -109,11 +109,11 @@ class Amendments:
     def labels(self, encounter_id: str, sid: str, revision: int, labels: Labels) -> Labels:
         """Return the labels that an encounter has now.
 
-        It has the status that its subject had at its revision; what changed that before is not of this
-        encounter, nor perhaps of this subject, but of a deleted one of the same id.
+        It has the status that its subject has had since its revision; what changed that before is not of
+        this encounter, nor perhaps of this subject, but of a deleted one of the same id.
         """
         own, subject = self.newest.get(encounter_id), self.newest.get(sid)
-        counts = subject and subject.revision > revision
+        counts = subject and subject.revision >= revision
         status = subject.labels.subject_status if subject and counts else labels.subject_status
         return replace(own.labels if own else labels, subject_status=status)
 
@@ -162,7 +162,7 @@ class Amendments:
 
     def _read(self, name: str) -> StoredAmendment:
         def parse(form: Form) -> StoredAmendment:
-            return _parse(name, form)
+            return parse_amendment(name, form)
 
         return read(self._store, self._key(name), parse)
 
@@ -183,7 +183,8 @@ def memory_form(stored: StoredAmendment) -> Form:
     }
 
 
-def _parse(name: str, form: Form) -> StoredAmendment:
+def parse_amendment(name: str, form: Form) -> StoredAmendment:
+    """Return the amendment of a form, without labels where it is only remembered."""
     labels = parse_labels(form["labels"]) if "labels" in form else Labels()
     amendment = Amendment(form["encounter_id"], labels, form["revision"])
     return StoredAmendment(name, form["sid"], form["fingerprint"], amendment)

@@ -5,23 +5,27 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from facegrid.domain.calls import Call
 from facegrid.domain.columns import TemplateColumns
 from facegrid.domain.errors import FacegridError, StoreUnavailable
-from facegrid.domain.galleries import IndexRows
+from facegrid.domain.galleries import Amendment, IndexRows
+from facegrid.domain.labels import Labels, Status
 from facegrid.storage.objects.forms import to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore
 from facegrid.storage.records.claims import check_fingerprint
 from facegrid.storage.records.columns import columns_of
 from facegrid.storage.records.import_rows import ImportRows
 from facegrid.storage.records.manifests import SegmentFile
-from facegrid.storage.records.segment import SEGMENT_BYTES
+from facegrid.storage.records.reading import inactive
+from facegrid.storage.records.segment_files import SEGMENT_BYTES
 from facegrid.storage.records.subjects import StoredSubjects
 
 Run = Callable[..., Coroutine[Any, Any, Any]]
 _MANIFESTS_MEANWHILE = 64
+_INACTIVE = Labels(subject_status=Status.INACTIVE)
 
 
 class SegmentImport:
@@ -69,11 +73,11 @@ class SegmentImport:
     async def rows(self) -> AsyncIterator[IndexRows]:
         """Yield the index rows of the segments that hold the import, those of others among them."""
         while True:
-            view, dimension = self._segments.view, self._subjects.gallery.dimension
+            view = self._segments.view
             try:
                 for segment in view.segments:
                     if segment.holds(self._rows.prefix):
-                        yield (await self._run(segment.index_rows, dimension))[0]
+                        yield (await self._run(self._subjects.index_rows, segment))[0]
             except ObjectMissing:
                 if view is self._segments.view:
                     raise
@@ -95,6 +99,7 @@ class SegmentImport:
             published = self._published(call)
             if published is None:
                 published = self._revision
+                self._take_statuses()
                 self._offer()
         self._discard()
         return published
@@ -106,6 +111,16 @@ class SegmentImport:
             return None
         check_fingerprint(record["import"]["fingerprint"], call)
         return int(record["import"]["revision"])
+
+    def _take_statuses(self) -> None:
+        """Let an inactive subject's encounters be inactive, of which their rows do not know.
+
+        A status that changes from here on has a later revision, and is folded into rows after these count.
+        """
+        for sid in inactive(self._subjects, np.frombuffer(self._rows.sids, "S16")):
+            call = Call("ImportTemplates", f"{self._rows.name}/{self._revision}/{sid}")
+            self._subjects.amend(sid, Amendment("", _INACTIVE, self._revision), call)
+            self._subjects.amendments.settle(call)
 
     def _offer(self) -> None:
         view = self._segments.view

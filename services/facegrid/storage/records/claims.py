@@ -61,11 +61,17 @@ class Claims:
 
 
 def check_fingerprint(fingerprint: str, call: Call) -> None:
-    """Compare the payload of an earlier try with this one's. Raises RequestIdReused."""
-    if fingerprint != call.fingerprint:
+    """Compare the payload of an earlier try, where it is known, with this one's. Raises RequestIdReused."""
+    if fingerprint not in {"", call.fingerprint}:
         raise RequestIdReused(
             "the request id was used before with another payload; send a new one", field="context.request_id"
         )
+
+
+def unknown_claim(made: str, state: str = "active") -> dict[str, str]:
+    """Return the form of a claim for what had none, or lost it: of the call nothing is known."""
+    now = datetime.now(UTC).isoformat()
+    return {"made": made, "method": "", "fingerprint": "", "time": now, "state": state}
 
 
 def parse_claim(form: Form) -> tuple[str, StoredClaim]:

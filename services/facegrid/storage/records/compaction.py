@@ -18,7 +18,8 @@ from facegrid.storage.records.codec import encounter_form, labels_form, parse_la
 from facegrid.storage.records.columns import boolean, columns_of
 from facegrid.storage.records.folders import subject_folder
 from facegrid.storage.records.layout import GalleryLayout, encounter_prefix
-from facegrid.storage.records.segment import SEGMENT_BYTES, Segment
+from facegrid.storage.records.segment import Segment
+from facegrid.storage.records.segment_files import SEGMENT_BYTES
 from facegrid.storage.records.subjects import StoredSubjects
 
 _MOST_SMALL = 4  # joined by one run

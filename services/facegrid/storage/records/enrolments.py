@@ -4,6 +4,7 @@ A row holds its claim, so that a compacted encounter leaves no object behind but
 small claims would outweigh the templates.
 """
 
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +14,7 @@ from facegrid.identity.ports import Claim
 from facegrid.storage.objects.forms import Form, read, to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore
 from facegrid.storage.records.claims import Claims, StoredClaim, check_fingerprint, parse_claim
-from facegrid.storage.records.layout import GalleryLayout
+from facegrid.storage.records.layout import GalleryLayout, encounter_prefix
 from facegrid.storage.records.segments import Segments
 
 
@@ -29,6 +30,7 @@ class EnrolmentClaims:
         self._store, self._layout, self._segments = store, layout, segments
         self._objects = Claims(store)
         self.void: set[str] = set()
+        self._turn, self._begun = threading.Lock(), set[str]()
 
     def find(self, encounter_id: str, call: Call) -> Claim:
         """Say what an earlier try of a call left. Raises RequestIdReused."""
@@ -37,11 +39,27 @@ class EnrolmentClaims:
         return Claim.DELETED if claim and encounter_id in self._segments.erased else _state(claim)
 
     def make(self, subject_id: str, encounter_id: str, call: Call) -> Claim:
-        """Bind a call to its encounter. Raises RequestIdReused."""
+        """Bind a call to its encounter, until its `end`. Raises RequestIdReused."""
+        with self._turn:
+            self._begun.add(encounter_id)
         if claim := self._compacted(encounter_id, call):
             return _state(claim)
         key, sid = self._layout.claim(encounter_id), self._layout.sid(subject_id)
         return _state(self._noted(self._objects.make(key, call, encounter_id, sid=sid)))
+
+    def end(self, encounter_id: str) -> None:
+        """Take note that an enrolment was committed, or broken off."""
+        with self._turn:
+            self._begun.discard(encounter_id)
+
+    def remove_unused(self, encounter_id: str, sid: str) -> bool:
+        """Remove the claim of an enrolment that ended before it wrote, unless it begins again; say which."""
+        with self._turn:
+            prefix = encounter_prefix(f"{self._layout.subjects}{sid}/", encounter_id)
+            if encounter_id in self._begun or any(self._store.keys(prefix)):
+                return False
+            self.remove(encounter_id)
+            return True
 
     def _noted(self, claim: StoredClaim | None) -> StoredClaim | None:
         if claim and claim.discarded:
@@ -108,7 +126,7 @@ class EnrolmentClaims:
         return hidden | deleted | ids.intersection(self._segments.erased)
 
     def remove(self, encounter_id: str) -> None:
-        """Remove the object of a claim that a row holds."""
+        """Remove the object of a claim that a row holds, or nothing."""
         self._store.delete(self._layout.claim(encounter_id))
 
     def _compacted(self, encounter_id: str, call: Call) -> StoredClaim | None:

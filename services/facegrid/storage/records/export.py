@@ -11,27 +11,25 @@ from facegrid.storage.records.layout import GalleryLayout
 from facegrid.storage.records.segments import LAST_SID
 from facegrid.storage.records.subjects import StoredSubjects
 
-_ROWS = 16_384  # a page: each segment gives a group of rows or more of it
 
-
-def export_page(subjects: StoredSubjects, after: str) -> tuple[list[Encounter], str]:
-    """Return the encounters of the subjects after a hash, and the last hash that was read; '' at the end.
+def export_page(subjects: StoredSubjects, after: str, rows: int) -> tuple[list[Encounter], str]:
+    """Return encounters of the subjects after a hash, and the last hash that was read; '' at the end.
 
     Rows are read at once, and subjects with objects one by one. Objects are listed before the rows and again
     after them: what was compacted between is a row by then, and what replaced a row has become an object.
     """
     subjects.refresh()
-    last = subjects.segments.sid_ahead(after, _ROWS)
-    listed = list(islice(_loose(subjects, after, last), _ROWS))
-    if len(listed) == _ROWS:
+    last = subjects.segments.sid_ahead(after, rows)
+    listed = list(islice(_loose(subjects, after, last), rows))
+    if len(listed) == rows:
         last = listed[-1].sid
     subjects.refresh()
-    rows = subjects.segments.between(after, last)
+    found = subjects.segments.between(after, last)
     folders = {folder.sid: folder for folder in [*listed, *_loose(subjects, after, last)]}
-    encounters = [one for one in rows if subjects.layout.sid(one.subject_id) not in folders]
+    encounters = [one for one in found if subjects.layout.sid(one.subject_id) not in folders]
     for folder in folders.values():
-        if found := subjects.describe(folder, with_encounters=True):
-            encounters += found.encounters
+        if subject := subjects.describe(folder, with_encounters=True):
+            encounters += subject.encounters
     return encounters, "" if last == LAST_SID else last
 
 

@@ -24,6 +24,11 @@ class SubjectFolder:
         """The keyed hash of the subject's id."""
         return self.prefix.split("/")[-2]
 
+    @property
+    def encounter_ids(self) -> frozenset[str]:
+        """The encounters that have objects here."""
+        return self.committed | self.unfinished
+
     def has_templates(self, marked: Encounter) -> bool:
         """Say whether each sample of an encounter has its template here."""
         return all(f"{marked.encounter_id}/{number}" in self.samples for number in range(len(marked.samples)))

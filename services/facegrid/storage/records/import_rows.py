@@ -33,18 +33,20 @@ class ImportRows:
         self._layout, self._revision = layout, revision
         self.name = layout.request(call)
         self.prefix = bytes.fromhex(self.name)[:8]
+        self.sids = bytearray()  # the hashes of all subjects so far, 16 bytes each
         self._number = 0
         self._record, self._sample = _blanks(layout.gallery.template_version, call, revision)
 
     def table(self, columns: TemplateColumns) -> pa.Table:
         """Return the rows of encounters, an encounter each."""
         count = len(columns.subject_ids)
-        ids = self._ids(count)
+        ids, sids = self._ids(count), [bytes.fromhex(self._layout.sid(one)) for one in columns.subject_ids]
+        self.sids += b"".join(sids)
         distinct = {id(one): one for one in columns.labels}
         labels = {key: _labels_text(one) for key, one in distinct.items()}
         values: dict[str, Any] = {
             "id": [ids[start : start + 16] for start in range(0, 16 * count, 16)],
-            "sid": [bytes.fromhex(self._layout.sid(one)) for one in columns.subject_ids],
+            "sid": sids,
             "subject_id": columns.subject_ids,
             "revision": [self._revision] * count,
             "labels": [None if one is NO_LABELS else labels[id(one)].stored for one in columns.labels],

@@ -1,9 +1,9 @@
 """An inspection of all records of a gallery, beside the calls that write to them."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
@@ -11,10 +11,9 @@ from facegrid.domain.fingerprints import Fingerprints
 from facegrid.domain.galleries import Encounter, Gallery, index_rows
 from facegrid.domain.inspection import Finding, Inspected, Problem
 from facegrid.identity.ports import Hold
-from facegrid.storage.objects.forms import Form, read
+from facegrid.storage.objects.forms import Form
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore, UnreadableObject
-from facegrid.storage.records.layout import GalleryLayout
-from facegrid.storage.records.manifests import Manifests
+from facegrid.storage.records.mending import Mending, is_readable
 from facegrid.storage.records.subject_inspection import SubjectInspection, SubjectReport, kept_photographs
 from facegrid.storage.records.subjects import StoredSubjects
 
@@ -45,12 +44,17 @@ class _Inspection:
 
     async def parts(self) -> AsyncGenerator[Inspected, None]:
         """Yield what is found, in parts."""
-        yield self._part([], await self.run(lambda: list(self._set_aside())))
+        findings = await self.run(lambda: [*self._set_aside(), *self._mend()])
+        bad = [one for one in findings if one.problem is Problem.DAMAGED and not one.repaired]
+        yield self._part([], findings)
         loose, photographs = set[str](), Fingerprints()
         folders = SubjectInspection(self.store, self.subjects)
         reports = folders.reports()
         while chunk := await self.run(_take, reports):
-            closer = [await self._closely(folders, one) if one.findings else one for one in chunk]
+            # Objects may be all that is left of rows that can't be read.
+            closer = [
+                await self._closely(folders, one, tidy=not bad) if one.findings else one for one in chunk
+            ]
             for report in closer:
                 loose |= report.folder.committed | report.folder.unfinished
                 for name in report.photographs:
@@ -60,17 +64,18 @@ class _Inspection:
         kept = photographs.comparison()
         for segment in self.subjects.segments.view.segments:
             try:
-                await self.run(segment.table)  # with the columns that no encounter is made of
                 found = await self.run(self.subjects.segments.encounters, segment)
                 while encounters := await self.run(_take, found):
                     bare = [one for one in encounters if not all(map(kept.meet, kept_photographs(one)))]
                     missing = [Finding(Problem.PHOTOGRAPH_MISSING, one.encounter_id) for one in bare]
                     yield self._part(encounters, missing, compacted=True)
             except (UnreadableObject, ObjectMissing):
-                yield self._part([], [Finding(Problem.DAMAGED, _last(segment.file.key))])
+                continue  # it is damaged, as was said
         yield self._part([], await self.run(self._others, loose))
 
-    async def _closely(self, folders: SubjectInspection, first: SubjectReport) -> SubjectReport:
+    async def _closely(
+        self, folders: SubjectInspection, first: SubjectReport, *, tidy: bool
+    ) -> SubjectReport:
         """Look again, and repair."""
         prefix = first.folder.prefix
         if not first.subject_id:
@@ -79,7 +84,7 @@ class _Inspection:
             return await self._repaired(folders, report, alone=False)
         async with self.hold(self.subjects.gallery, first.subject_id):
             report = await self.run(folders.report, prefix)
-            return await self._repaired(folders, report, alone=True)
+            return await self._repaired(folders, report, alone=tidy)
 
     async def _repaired(
         self, folders: SubjectInspection, report: SubjectReport, *, alone: bool
@@ -90,8 +95,11 @@ class _Inspection:
 
     def _is_settled(self, finding: Finding) -> bool:
         """Say whether no enrolment can be under way that looks like this."""
-        claim = self.subjects.claims.forms([finding.name]) if finding.problem is Problem.UNFINISHED else {}
-        return all(map(_is_old, claim.values()))
+        if finding.problem is not Problem.UNFINISHED:
+            return True
+        with suppress(UnreadableObject):
+            return all(map(_is_old, self.subjects.claims.forms([finding.name]).values()))
+        return False
 
     def _part(
         self, encounters: Sequence[Encounter], findings: Sequence[Finding], *, compacted: bool = False
@@ -104,25 +112,52 @@ class _Inspection:
             tuple(findings),
         )
 
+    @property
+    def mending(self) -> Mending:
+        """What looks at the objects that belong to no subject."""
+        return Mending(self.store, self.subjects.gallery, self.repair)
+
+    def _mend(self) -> Iterator[Finding]:
+        segments, mending = self.subjects.segments, self.mending
+        bad = {one.file: one for one in segments.view.segments if not is_readable(one.table)}
+        with segments.writing:
+            findings = list(mending.manifest(segments.view.manifest))
+            if all(one.repaired for one in findings):
+                segments.reload()
+                findings += mending.segments(bad, self._is_stored)
+            if any(one.repaired for one in findings):
+                segments.reload()
+        yield from findings
+        yield from mending.tombstones(segments)
+        yield from mending.amendments()
+        yield from mending.claims(segments, self.subjects.stored_folders)
+
+    def _is_stored(self, sid: str, one: str) -> bool:
+        """Say whether all of an encounter is there as objects."""
+        folder = self.subjects.folder_at(f"{self.subjects.layout.subjects}{sid}/")
+        if one not in folder.committed or one in self.subjects.segments.erased:
+            return False
+        with suppress(UnreadableObject, ObjectMissing):
+            marked = self.subjects.read_mark(folder, one)
+            return folder.has_templates(marked) and one in self.subjects.claims.forms([one])
+        return False
+
     def _others(self, loose: set[str]) -> list[Finding]:
         """Look at what belongs to no subject's folder."""
         return [*self._claims(loose), *self._segment_files()]
 
     def _claims(self, loose: set[str]) -> Iterator[Finding]:
+        """Find claims without an encounter; one that a migration brings may not have come yet."""
         claims, segments = self.subjects.claims, self.subjects.segments
+        removing = self.repair and self.subjects.gallery.twin is None
         for one in claims.stored():
-            try:
+            if one in loose or one in segments:
+                continue
+            with suppress(UnreadableObject):
                 form = claims.forms([one]).get(one)
-                if (
-                    form
-                    and one not in loose
-                    and one not in segments
-                    and form["state"] == "active"
-                    and _is_old(form)
-                ):
-                    yield Finding(Problem.UNUSED_CLAIM, one)
-            except UnreadableObject:
-                yield Finding(Problem.DAMAGED, f"{one}.json")
+                if form and form["state"] == "active" and _is_old(form):
+                    repaired = removing and "sid" in form and claims.remove_unused(one, form["sid"])
+                    yield Finding(Problem.UNUSED_CLAIM, one, repaired)
 
     def _segment_files(self) -> Iterator[Finding]:
         segments = self.subjects.segments
@@ -151,36 +186,15 @@ async def inspect(
     try:
         subjects = await opened(gallery)
     except UnreadableObject:
-        yield await run(_unreadable, store, gallery)
-        return
+        findings = tuple(await run(Mending(store, gallery, repair).obstacles))
+        unreadable = not (findings and all(one.repaired for one in findings))
+        yield Inspected(index_rows([], gallery.dimension), findings=findings, unreadable=unreadable)
+        if unreadable:
+            return
+        subjects = await opened(gallery)
     async with subjects.compacting:
         async for part in _Inspection(store, subjects, run, hold, repair).parts():
             yield part
-
-
-def _unreadable(store: ObjectStore, gallery: Gallery) -> Inspected:
-    """Name what keeps a gallery from being opened."""
-    from facegrid.storage.records.segment import Segment  # noqa: PLC0415  # pyarrow takes long to import
-
-    layout, damaged = GalleryLayout(gallery), list[str]()
-    damaged += [
-        key for key in store.keys(layout.tombstones) if not _is_readable(partial(read, store, key, dict))
-    ]
-    try:
-        files = Manifests(store, layout.segments).newest().files
-        damaged += [file.key for file in files if not _is_readable(partial(Segment, store, file))]
-    except UnreadableObject:
-        damaged += list(store.keys(f"{layout.segments}manifests/"))[-1:]
-    findings = tuple(Finding(Problem.DAMAGED, _last(key)) for key in damaged)
-    return Inspected(index_rows([], gallery.dimension), findings=findings, unreadable=True)
-
-
-def _is_readable(reading: Callable[[], object]) -> bool:
-    try:
-        reading()
-    except (UnreadableObject, ObjectMissing):
-        return False
-    return True
 
 
 def _is_old(claim: Form) -> bool:

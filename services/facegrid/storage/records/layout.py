@@ -48,6 +48,11 @@ class GalleryLayout:
     gallery: Gallery
 
     @property
+    def settings(self) -> str:
+        """The key of the gallery's settings."""
+        return gallery_settings_key(self.gallery.gallery_id)
+
+    @property
     def subjects(self) -> str:
         """The prefix of all subjects."""
         return f"{gallery_prefix(self.gallery.gallery_id)}subjects/"

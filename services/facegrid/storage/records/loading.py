@@ -18,7 +18,7 @@ async def read_objects(subjects: StoredSubjects, threads: StoreThreads) -> Async
     async with subjects.compacting:
         pass
     subjects.loose = await threads.run(subjects.tombstones.count) + subjects.amendments.count
-    compacted = bool(subjects.segments.view.manifest.number)
+    compacted = bool(subjects.segments.view.segments)
     ids = await threads.run(subjects.claims.stored) if compacted else []
     reads = [partial(subjects.claims.forms, part) for part in _slices(ids, BATCH)]
     claims = {one: form for read in await threads.all(reads) for one, form in read.items()}

@@ -7,7 +7,7 @@ from functools import partial
 from secrets import token_hex
 
 from facegrid.storage.objects.forms import Form, read, to_json
-from facegrid.storage.objects.store import ObjectMissing, ObjectStore
+from facegrid.storage.objects.store import ObjectMissing, ObjectStore, UnreadableObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Manifests:
         ]
 
     def _sweep_old(self, number: int, kept: Collection[str]) -> None:
-        with suppress(ObjectMissing):
+        with suppress(ObjectMissing, UnreadableObject):
             for file in self._read(number).files:
                 if file.key not in kept:
                     self._store.delete(file.key)

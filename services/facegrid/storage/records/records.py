@@ -75,6 +75,8 @@ class StoredRecords(StoredGalleryRecords):
             prefix = subjects.layout.subject(encounter.subject_id)
             await self._run(subjects.discard, prefix, encounter.encounter_id)
             raise
+        finally:
+            subjects.claims.end(encounter.encounter_id)
 
     async def subject(self, gallery: Gallery, subject_id: str) -> Subject | None:
         """Return a subject with its active encounters; None where there is none."""
@@ -124,7 +126,7 @@ class StoredRecords(StoredGalleryRecords):
     async def amend(self, gallery: Gallery, subject_id: str, amendment: Amendment, call: Call) -> None:
         """Write an amendment: from here on it counts."""
         subjects = await self._of(gallery)
-        await self._run(subjects.amend, subject_id, amendment, call)
+        await self._run(subjects.amend, subjects.layout.sid(subject_id), amendment, call)
 
     async def settle(self, gallery: Gallery, call: Call) -> None:
         """Let compaction have what a call changed."""
@@ -182,9 +184,9 @@ class StoredRecords(StoredGalleryRecords):
 
         return SegmentImport(self._store, subjects, call, revision, self._run)
 
-    async def export_page(self, gallery: Gallery, after: str) -> tuple[list[Encounter], str]:
+    async def export_page(self, gallery: Gallery, after: str, rows: int) -> tuple[list[Encounter], str]:
         """Return encounters in the order of their subjects' hashes; the cursor is such a hash."""
-        return await self._run(export_page, await self._of(gallery), after)
+        return await self._run(export_page, await self._of(gallery), after, rows)
 
     async def photograph(self, gallery: Gallery, encounter: Encounter, sample: int) -> bytes | None:
         """Return the photograph of a sample; None where it is not kept, or was removed."""
@@ -230,7 +232,7 @@ class StoredRecords(StoredGalleryRecords):
     async def _of(self, gallery: Gallery) -> StoredSubjects:
         if opened := self._subjects.get(gallery.gallery_id):
             return opened
-        return await self._run(self._open, gallery)
+        return await self._in_any_room(self._open, gallery)
 
     def _open(self, gallery: Gallery) -> StoredSubjects:
         with self._opening:

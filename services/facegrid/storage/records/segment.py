@@ -8,7 +8,7 @@ they are read in bulk. Vectors are not compressed: zstd takes 7 % off them and a
 import io
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, starmap
 from operator import itemgetter
 from typing import Any
 from zlib import crc32
@@ -17,54 +17,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import IndexRows
-from facegrid.domain.labels import NO_LABELS, Labels
+from facegrid.domain.labels import NO_LABELS, Labels, Status
 from facegrid.storage.objects.forms import decode
-from facegrid.storage.objects.store import ObjectStore, UnreadableObject
+from facegrid.storage.objects.store import NewerObject, ObjectStore, UnreadableObject
 from facegrid.storage.records.codec import parse_labels
 from facegrid.storage.records.columns import SCHEMA, boolean, columns_of, lengths
 from facegrid.storage.records.manifests import SegmentFile
+from facegrid.storage.records.segment_files import SCHEMA_VERSION
 
 Amend = Callable[[str, str, int, Labels], Labels]  # of an encounter's id, its subject's hash and revision
 
-_SCHEMA_VERSION = b"1"
-SEGMENT_BYTES = 64 * 1024 * 1024
-_GROUP_BYTES = 2 * 1024 * 1024  # read for one subject: some milliseconds
-_ID = "S16"
-_PLAIN, _PLACES = ["id", "sid", "revision"], ["id", "sid"]
-_TEXTS = {"subject_id", "labels", "record"}
-
-
-def write_segments(store: ObjectStore, key: Callable[[], str], rows: pa.Table) -> list[SegmentFile]:
-    """Write rows in the order of their subjects' hashes, those without one last, to files of some size."""
-    rows = rows.sort_by([("sid", "ascending"), ("id", "ascending")])
-    ends = np.cumsum(lengths(rows["vectors"]) + lengths(rows["record"]))
-    total = int(ends[-1]) if len(ends) else 0
-    count = -(-total // SEGMENT_BYTES)  # of equal size, so that none of several is small
-    cuts = np.searchsorted(ends, [total * number / count for number in range(1, count)], "right")
-    parts = [rows.slice(start, end - start) for start, end in pairwise([0, *cuts.tolist(), len(rows)])]
-    return [_write(store, key(), part) for part in parts if len(part)]
-
-
-def _write(store: ObjectStore, key: str, rows: pa.Table) -> SegmentFile:
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        rows.replace_schema_metadata({"schema_version": _SCHEMA_VERSION}),
-        sink,
-        row_group_size=max(1, _GROUP_BYTES * len(rows) // max(rows.nbytes, 1)),
-        compression={
-            name: "zstd" if name in {"record", "subject_id", "labels"} else "none" for name in SCHEMA.names
-        },
-        use_dictionary=False,
-        write_statistics=_PLAIN,
-        write_page_checksum=True,
-    )
-    data = sink.getvalue().to_pybytes()
-    footer = int.from_bytes(data[-8:-4], "little") + 8
-    store.put(key, data)
-    return SegmentFile(key, len(data), footer, crc32(data[-footer:]))
+_ID, _PLACES = "S16", ["id", "sid"]
 
 
 class Segment:
@@ -77,11 +44,8 @@ class Segment:
         self._check(crc32(footer) == file.footer_crc32)
         self._metadata = pq.read_metadata(_Part(footer, file.size - file.footer, file.size))
         version = self._metadata.metadata.get(b"schema_version", b"?")
-        if version != _SCHEMA_VERSION:
-            raise UnreadableObject(
-                f"the object {file.key} has schema version {version.decode(errors='replace')} and this "
-                f"release reads {_SCHEMA_VERSION.decode()}; run the release that wrote it"
-            )
+        if version != SCHEMA_VERSION:
+            raise NewerObject.of(file.key, version.decode(errors="replace"), SCHEMA_VERSION.decode())
         groups = [self._metadata.row_group(number) for number in range(self._metadata.num_row_groups)]
         self._starts = np.cumsum([0, *(group.num_rows for group in groups)])
         places = [self._group(number, _PLACES) for number in range(len(groups))]
@@ -123,6 +87,15 @@ class Segment:
         found = (self.find(bytes.fromhex(one)) for one in encounter_ids)
         rows = {row for row in found if row is not None and row < len(self.sids) and not self.hidden[row]}
         return sorted(rows.union(*(self.rows_of(bytes.fromhex(sid)) for sid in sids)))
+
+    def inactive(self, sids: NDArray[np.bytes_]) -> set[str]:
+        """Return the hashes of subjects, some of these among them, of which a row seems to say inactive."""
+        rows, found = np.flatnonzero(np.isin(self.sids, sids)), set[str]()
+        for number in np.unique(np.searchsorted(self._starts, rows, "right") - 1).tolist():
+            said = pc.match_substring(self._group(number, ["labels"])["labels"], Status.INACTIVE.value)
+            places = pc.indices_nonzero(said.combine_chunks()).to_pylist()
+            found.update(self.sid(int(self._starts[number]) + place) for place in places)
+        return found
 
     def sids_after(self, after: str) -> Iterator[str]:
         """Yield the hashes of the subjects with rows that are not hidden, in order, after any string."""
@@ -173,6 +146,19 @@ class Segment:
         data = self._store.get(self.file.key)
         self._check(len(data) == self.file.size)
         return self._parse(pa.BufferReader(data), None, columns or SCHEMA.names)
+
+    def sound_rows(self, spared: Callable[[str, str], bool]) -> pa.Table | None:
+        """Return the rows that can be read; None where another than `spared` ones of subjects can't."""
+        tables = [columns_of([])]
+        for number, (start, end) in enumerate(pairwise(self._starts.tolist())):
+            try:
+                tables.append(self._group(number, SCHEMA.names))
+            except UnreadableObject:
+                ids = self.ids[start:end].tobytes().hex()
+                lost = ((self.sid(row), ids[32 * (row - start) :][:32]) for row in range(start, end))
+                if end > len(self.sids) or not all(starmap(spared, lost)):
+                    return None
+        return pa.concat_tables(tables)
 
     def rows(self, columns: list[str]) -> pa.Table:
         """Return all encounters that are not hidden."""

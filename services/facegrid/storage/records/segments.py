@@ -53,14 +53,26 @@ class Segments:
         self.erased: set[str] = set()
         self.reload()
 
-    def own(self) -> None:
-        """Keep what a former owner publishes late from counting, and remove what counts no more."""
-        while (newest := self.view.manifest).number:
-            if self.manifests.publish(replace(newest, number=newest.number + 1)):
-                break
+    def own(self, settings: str) -> None:
+        """Keep what a former owner publishes late from counting, and remove what counts no more.
+
+        Where the object of the gallery's `settings` is gone, the gallery was deleted: nothing is written.
+        A manifest counts by the highest number, and no number is published twice while it is the highest. So
+        once one of ours is, whatever was offered to follow an earlier one is refused, or swept away.
+        """
+        if not (self.view.manifest.number or self._has(settings)):
+            return
+        while not self.manifests.publish(replace(self.view.manifest, number=self.view.manifest.number + 1)):
             self.reload()
         self.reload()
         self.manifests.sweep(self.view.manifest)
+
+    def _has(self, key: str) -> bool:
+        try:
+            self._store.get(key)
+        except ObjectMissing:
+            return False
+        return True
 
     def reload(self) -> None:
         """Open the newest manifest, where it is another."""
@@ -72,20 +84,23 @@ class Segments:
                     raise UnreadableObject.missing(missing) from None
 
     def _open(self, manifest: Manifest) -> None:
-        from facegrid.storage.records.segment import Segment  # noqa: PLC0415  # see above
-
-        opened = {segment.file: segment for segment in self.view.segments}
-        segments = tuple(opened.get(file) or Segment(self._store, file) for file in manifest.files)
+        segments = self._opened(manifest) if manifest.files else ()
         with self._swapping:
             self._hide(segments, self.erased)
             self.view = View(manifest, segments)
+
+    def _opened(self, manifest: Manifest) -> tuple["Segment", ...]:
+        from facegrid.storage.records.segment import Segment  # noqa: PLC0415  # see above
+
+        opened = {segment.file: segment for segment in self.view.segments}
+        return tuple(opened.get(file) or Segment(self._store, file) for file in manifest.files)
 
     def write(self, rows: Any, last: int = 0) -> list[SegmentFile]:
         """Write rows, a pyarrow Table, to segments that the next manifest may name; hold `writing`.
 
         With the number of a `last` manifest that may name them, they may be written beside others who write.
         """
-        from facegrid.storage.records.segment import write_segments  # noqa: PLC0415  # see above
+        from facegrid.storage.records.segment_files import write_segments  # noqa: PLC0415  # see above
 
         number = last or self.view.manifest.number + 1
         return write_segments(self._store, lambda: self.manifests.segment_key(number), rows)

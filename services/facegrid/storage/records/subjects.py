@@ -66,7 +66,7 @@ class StoredSubjects:
         self._open()
 
     def _open(self) -> None:
-        self.segments.own()
+        self.segments.own(self.layout.settings)
         for _, tombstone in self.tombstones.stored():
             self._count(tombstone)
 
@@ -159,7 +159,7 @@ class StoredSubjects:
         the claims, which go with the compaction, say where to look.
         """
         live = [form for form in claims.values() if form["state"] != "deleted"]
-        if not self.segments.view.manifest.number or not all("sid" in form for form in live):
+        if not self.segments.view.segments or not all("sid" in form for form in live):
             return self.stored_folders()
         rows = {sid for one in [*self.segments.erased] if (sid := self.segments.sid(one))}
         sids = sorted(rows | {form["sid"] for form in claims.values() if "sid" in form})
@@ -256,9 +256,9 @@ class StoredSubjects:
     def _amended(self, encounter: Encounter) -> Encounter:
         return self.amendments.apply(encounter)
 
-    def amend(self, subject_id: str, amendment: Amendment, call: Call) -> None:
-        """Write the amendment of a call: from here on it counts."""
-        self.amendments.write(subject_id, amendment, call)
+    def amend(self, sid: str, amendment: Amendment, call: Call) -> None:
+        """Write the amendment of a call, of a subject's hash: from here on it counts."""
+        self.amendments.write(sid, amendment, call)
         self._changed(amendment.revision)
 
     def _changed(self, revision: int) -> None:

@@ -23,12 +23,12 @@ class Tombstones:
         """Return the tombstone of an earlier try of this call. Raises RequestIdReused."""
         name = self._layout.request(call)
         try:
-            fingerprint, tombstone = read(self._store, self.key(name), _parse)
+            fingerprint, tombstone = read(self._store, self.key(name), parse_tombstone)
         except ObjectMissing:
             record = self._segments.record(name)
             if record is None:
                 return None
-            fingerprint, tombstone = _parse(record["tombstone"])
+            fingerprint, tombstone = parse_tombstone(record["tombstone"])
         check_fingerprint(fingerprint, call)
         return tombstone
 
@@ -62,7 +62,7 @@ class Tombstones:
 
     def read(self, name: str) -> Tombstone:
         """Return a tombstone that is an object. Raises ObjectMissing."""
-        return read(self._store, self.key(name), _parse)[1]
+        return read(self._store, self.key(name), parse_tombstone)[1]
 
     def count(self) -> int:
         """Return the number of the tombstones that are objects."""
@@ -73,6 +73,7 @@ class Tombstones:
         return f"{self._layout.tombstones}{name}.json"
 
 
-def _parse(form: Form) -> tuple[str, Tombstone]:
+def parse_tombstone(form: Form) -> tuple[str, Tombstone]:
+    """Return the fingerprint of the call that wrote a tombstone, and the tombstone."""
     written = datetime.fromisoformat(form["time"]) if "time" in form else None
     return form["fingerprint"], Tombstone(tuple(form["encounter_ids"]), form["revision"], written)

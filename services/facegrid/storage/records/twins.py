@@ -3,14 +3,16 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 from facegrid.domain.calls import Call
+from facegrid.domain.errors import DamagedRecords
 from facegrid.domain.galleries import Encounter, Gallery
 from facegrid.domain.migrations import LeftBehind, LeftBehindReason
 from facegrid.storage.objects.forms import Form, read, to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore, UnreadableObject
+from facegrid.storage.records.claims import unknown_claim
 from facegrid.storage.records.layout import PAST_ALL
 from facegrid.storage.records.records import StoredRecords
 from facegrid.storage.records.subjects import StoredSubjects
@@ -54,7 +56,7 @@ class StoredTwins:
         one = encounter.encounter_id
         prefix = target.layout.subject(encounter.subject_id)
         sid = target.layout.sid(encounter.subject_id)
-        target.claims.carry(one, {**(owner.claims.form(one) or _imported(one)), "sid": sid})
+        target.claims.carry(one, {**(owner.claims.form(one) or unknown_claim(one)), "sid": sid})
         nothing = [None] * len(encounter.samples)
         try:
             for write in target.samples.writes(replace(encounter, created=since), nothing):
@@ -63,7 +65,7 @@ class StoredTwins:
                 if sample.photograph_kept:
                     self._copy(owner, target, encounter, number)
             target.mark(encounter)
-        except (OSError, UnreadableObject):
+        except (OSError, DamagedRecords):
             target.discard(prefix, one)
             raise
 
@@ -156,12 +158,6 @@ def _remember_all(store: ObjectStore, owner: StoredSubjects, target: StoredSubje
             store.put_if_absent(target.tombstones.key(one), to_json(record["tombstone"]))
         elif record["claim"]:
             target.claims.carry(one, {**record["claim"], "state": "deleted"})
-
-
-def _imported(encounter_id: str) -> Form:
-    """Return a claim for an encounter without one, which no retry asks for."""
-    now = datetime.now(UTC).isoformat()
-    return {"made": encounter_id, "method": "", "fingerprint": "", "time": now, "state": "active"}
 
 
 def _left_key(subjects: StoredSubjects, encounter_id: str) -> str:
