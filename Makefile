@@ -12,7 +12,7 @@ ACCELERATOR ?= cpu
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory bench-gallery bench-gallery-milvus bench-bulk bench-recall bench-ray bench-capacity \
+.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory bench-gallery bench-gallery-milvus bench-bulk bench-bulk-photographs bench-recall bench-ray bench-capacity \
   install install-dev clean
 
 help:  ## List the targets
@@ -87,6 +87,9 @@ bench-gallery-milvus: install-dev  ## Measure searches in Milvus beside pymilvus
 bench-bulk: N ?= 100000
 bench-bulk: install-dev  ## Measure bulk import beside a bare loop (N=100000)
 	$(RUN) python loadtests/bulk.py $(N)
+
+bench-bulk-photographs: install-dev  ## Measure bulk enrolment with and without Ray, in turn
+	$(RUN) python loadtests/bulk_photographs.py
 
 bench-recall: N ?= 10000
 bench-recall: install-dev  ## Measure what approximate galleries miss, beside pymilvus (N=10000)
