@@ -12,7 +12,7 @@ ACCELERATOR ?= cpu
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory bench-gallery bench-bulk bench-recall bench-ray \
+.PHONY: help demo test test-fast test-gpu check proto tools chaos bench bench-memory bench-gallery bench-gallery-milvus bench-bulk bench-recall bench-ray bench-capacity \
   install install-dev clean
 
 help:  ## List the targets
@@ -80,6 +80,10 @@ bench-gallery: N ?= 10000 100000
 bench-gallery: install-dev  ## Measure searches beside faiss (N=1000000, or several sizes for a chart)
 	$(RUN) python loadtests/gallery.py $(N)
 
+bench-gallery-milvus: N ?= 10000 100000
+bench-gallery-milvus: install-dev  ## Measure searches in Milvus beside pymilvus alone (N=100000)
+	$(RUN) python loadtests/gallery_in_milvus.py $(N)
+
 bench-bulk: N ?= 100000
 bench-bulk: install-dev  ## Measure bulk import beside a bare loop (N=100000)
 	$(RUN) python loadtests/bulk.py $(N)
@@ -90,6 +94,10 @@ bench-recall: install-dev  ## Measure what approximate galleries miss, beside py
 
 bench-ray: install-dev  ## Measure one process against Ray on this machine, in turn
 	$(RUN) python loadtests/on_ray.py
+
+bench-capacity: RATE ?= 1000
+bench-capacity: install-dev  ## Say how many replicas and nodes RATE photographs a second take (RATE=1000)
+	$(RUN) python loadtests/capacity.py --rate $(RATE)
 
 install: $(UV)  ## Install into .venv (ACCELERATOR=gpu for CUDA)
 	@echo "Installing Facegrid (a minute or two on a fresh machine)"

@@ -89,7 +89,7 @@ def measure_open(models: Path, photographs: list[Path]) -> None:
     """Print the open pack's own two rows; their ratio is that to one caller."""
     contents = [path.read_bytes() for path in photographs]
     with extracting(models, "open") as extract:
-        rows = {
+        rows: Ways = {
             "one caller": partial(extract, contents, 1),
             "16 callers": partial(extract, contents, _CALLERS),
         }
@@ -104,7 +104,9 @@ def extracting(models: Path, pack: str, **settings: str) -> Iterator[Extract]:
         grpc.insecure_channel(server.address, _ANY_SIZE) as channel,
         ThreadPoolExecutor(_CALLERS) as pool,
     ):
-        call = channel.unary_unary("/facegrid.v1.FaceService/Extract")
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            "/facegrid.v1.FaceService/Extract"
+        )
 
         def one(photograph: bytes) -> bytes:
             request = ExtractRequest(photograph=photograph, faces=FACE_SELECTION_ALL)

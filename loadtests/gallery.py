@@ -8,13 +8,13 @@ goes to all of them one after the other; ratios are medians of such neighbours.
 """
 
 import argparse
-import re
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,11 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from facegrid.client import Client
-from facegrid.v1 import types_pb2 as pb
-from facegrid.v1.identity_service_pb2 import IdentifyRequest
-from facegrid.v1.identity_service_pb2_grpc import IdentityServiceStub
 from gallery_server import DIMENSION, GALLERY, Filling, filled_server, import_templates
 from log_chart import draw_chart
+from searches import Searches, memory_gb, p50_p99, probes_for, ratio, timed
 from templates import CHUNK, Templates, TemplateSource
 
 T = TypeVar("T")
@@ -92,9 +90,9 @@ def main() -> None:
 def measure(filling: Filling, count: int) -> Measured:
     """Fill a server and faiss with the same templates and search both in turn."""
     source = TemplateSource(DIMENSION, filling.per_subject)
-    probes = _probes(source, filling, count)
+    probes = probes_for(source, filling, count)
     with tempfile.TemporaryDirectory() as folder, filled_server(Path(folder), filling) as server:
-        memory = _memory_gb(server.pid)
+        memory = memory_gb(server.pid)
         bare = BareFaiss(source, filling.templates)
         search = Searches(server.client, server.client.get_gallery(GALLERY).template_version)
         answers, times = _in_turn(search, bare, probes)
@@ -119,28 +117,6 @@ def measure(filling: Filling, count: int) -> Measured:
         same_first=statistics.mean(same),
         largest_difference=max(abs(ours - theirs) for (_, ours), (_, theirs) in answers),
     )
-
-
-class Searches:
-    """Identify by template through gRPC."""
-
-    def __init__(self, client: Client, version: str) -> None:
-        """Take a client and the version of the server's templates."""
-        self._version = version
-        self._stub: IdentityServiceStub = client._identities  # noqa: SLF001  # templates are not in the plain client
-
-    def identify(self, probe: Templates) -> tuple[int, float]:
-        """Return the number of the best subject and the score."""
-        template = pb.Template(template_version=self._version, vector=probe.astype("<f4").tobytes())
-        request = IdentifyRequest(
-            gallery=GALLERY, probes=[pb.Sample(template=template)], include_below_threshold=True
-        )
-        best = self._stub.Identify(request, timeout=_LONGEST_S).results[0].candidates[0]
-        return int(re.sub(r"\D", "", best.subject_id)), best.score
-
-    def timed(self, probe: Templates) -> tuple[tuple[int, float], float]:
-        """Return the answer and the milliseconds of the call."""
-        return _timed(lambda: self.identify(probe))
 
 
 class BareFaiss:
@@ -177,22 +153,17 @@ def _in_turn(
     search: Searches, bare: BareFaiss, probes: Templates
 ) -> tuple[list[tuple[tuple[int, float], tuple[int, float]]], dict[str, list[float]]]:
     """Give each probe to everyone; return our answer and the exact one for each, and the times of all."""
-    answers, times = [], {"facegrid": [], "int8": [], "flat": []}
+    times: dict[str, list[float]] = {"facegrid": [], "int8": [], "flat": []}
+    answers = []
     for number, probe in enumerate([*probes[:_WARMING_UP], *probes]):
         ours, ours_ms = search.timed(probe)
-        _, int8_ms = _timed(lambda probe=probe: bare.int8(probe[None]))
-        exact, flat_ms = _timed(lambda probe=probe: bare.flat(probe))
+        _, int8_ms = timed(partial(bare.int8, probe[None]))
+        exact, flat_ms = timed(partial(bare.flat, probe))
         if number >= _WARMING_UP:
             answers.append((ours, exact))
             for name, value in (("facegrid", ours_ms), ("int8", int8_ms), ("flat", flat_ms)):
                 times[name].append(value)
     return answers, times
-
-
-def _timed(call: Callable[[], T]) -> tuple[T, float]:
-    start = time.perf_counter()
-    result = call()
-    return result, 1000 * (time.perf_counter() - start)
 
 
 def _crowd(search: Searches, probes: Templates) -> tuple[list[float], float]:
@@ -205,21 +176,10 @@ def _crowd(search: Searches, probes: Templates) -> tuple[list[float], float]:
 
 def _bare_rate(bare: BareFaiss, probes: Templates) -> float:
     """Return the probes a second of the 8-bit scan with 16 probes at a time."""
-    _, milliseconds = _timed(
-        lambda: [bare.int8(probes[first : first + _CALLERS]) for first in range(0, len(probes), _CALLERS)]
-    )
-    return 1000 * len(probes) / milliseconds
-
-
-def _probes(source: TemplateSource, filling: Filling, count: int) -> Templates:
-    """Return templates of subjects from all over the gallery, and one in five of nobody in it."""
-    chunks = -(-filling.templates // CHUNK)
-    strangers = count // 5
-    each = -(-(count - strangers) // chunks)
-    mates = np.concatenate([source.mates(chunk, each) for chunk in range(chunks)])
-    rng = np.random.default_rng(5)
-    chosen = rng.permutation(mates)[: count - strangers]
-    return rng.permutation(np.concatenate([chosen, source.strangers(strangers)]))
+    start = time.perf_counter()
+    for first in range(0, len(probes), _CALLERS):
+        bare.int8(probes[first : first + _CALLERS])
+    return len(probes) / (time.perf_counter() - start)
 
 
 def _while_importing(client: Client, search: Searches, probes: Templates) -> tuple[list[float], float]:
@@ -228,17 +188,11 @@ def _while_importing(client: Client, search: Searches, probes: Templates) -> tup
     with ThreadPoolExecutor(1) as importing:
         start = time.perf_counter()
         done = importing.submit(import_templates, client, more, "more")
-        times = []
+        times: list[float] = []
         while not done.done():
             times.append(search.timed(probes[len(times) % len(probes)])[1])
         done.result()
     return times, more.templates / (time.perf_counter() - start)
-
-
-def _memory_gb(process: int) -> float:
-    """Return the most memory that a process has had so far, in GB."""
-    (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
-    return int(kilobytes) * 1024 / 1e9
 
 
 def print_table(measured: list[Measured]) -> None:
@@ -253,29 +207,20 @@ def _title(filling: Filling) -> str:
     return f"{filling.templates:,} × {DIMENSION}, {filling.per_subject} a subject"
 
 
-def _p50_p99(times: list[float]) -> str:
-    return f"{statistics.median(times):.1f} / {statistics.quantiles(times, n=100)[98]:.1f}"
-
-
-def _ratio(ours: list[float], theirs: list[float]) -> str:
-    """Return the median of the ratios, each of two measurements made one after the other."""
-    return f"{statistics.median(one / other for one, other in zip(ours, theirs, strict=True)):.2f}"
-
-
 _FIGURES: dict[str, Callable[[Measured], str]] = {
     "imported, durable and searched, templates/s": lambda one: f"{one.rows_a_second:,.0f}",
     "start from the disk, s": lambda one: f"{one.start_s:.1f}",
     "disk, GB": lambda one: f"{one.disk:.2f}",
     "memory of the server, at most, GB": lambda one: f"{one.memory:.2f}",
-    "Identify, 1 caller, p50 / p99 ms": lambda one: _p50_p99(one.one),
-    "faiss 8-bit, 2 shards": lambda one: _p50_p99(one.int8),
-    "faiss flat, 2 shards": lambda one: _p50_p99(one.flat),
-    "Identify / faiss 8-bit": lambda one: _ratio(one.one, one.int8),
-    "Identify / faiss flat": lambda one: _ratio(one.one, one.flat),
-    "Identify, 16 callers, p50 / p99 ms": lambda one: _p50_p99(one.many),
+    "Identify, 1 caller, p50 / p99 ms": lambda one: p50_p99(one.one),
+    "faiss 8-bit, 2 shards": lambda one: p50_p99(one.int8),
+    "faiss flat, 2 shards": lambda one: p50_p99(one.flat),
+    "Identify / faiss 8-bit": lambda one: ratio(one.one, one.int8),
+    "Identify / faiss flat": lambda one: ratio(one.one, one.flat),
+    "Identify, 16 callers, p50 / p99 ms": lambda one: p50_p99(one.many),
     "  searches/s": lambda one: f"{one.many_a_second:.0f}",
     "  faiss 8-bit, 16 probes at a time, probes/s": lambda one: f"{one.int8_a_second:.0f}",
-    "Identify while importing, p50 / p99 ms": lambda one: _p50_p99(one.while_adding),
+    "Identify while importing, p50 / p99 ms": lambda one: p50_p99(one.while_adding),
     "  / idle": lambda one: f"{statistics.median(one.while_adding) / statistics.median(one.one):.2f}",
     "  imported, templates/s": lambda one: f"{one.added_a_second:,.0f}",
     "first candidate is that of float32": lambda one: f"{100 * one.same_first:.1f} %",

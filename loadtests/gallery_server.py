@@ -45,11 +45,12 @@ class FilledServer:
 
 
 @contextmanager
-def filled_server(folder: Path, filling: Filling) -> Iterator[FilledServer]:
+def filled_server(folder: Path, filling: Filling, **settings: str) -> Iterator[FilledServer]:
     """Import the templates into a server of its own, and start it again."""
     build_wide_pack(folder / "models")
+    settings["data"] = str(folder / "data")
     with (
-        running(folder / "models", PACK, data=str(folder / "data")) as server,
+        running(folder / "models", PACK, **settings) as server,
         Client(server.address) as client,
     ):
         client.create_gallery(GALLERY)
@@ -58,7 +59,7 @@ def filled_server(folder: Path, filling: Filling) -> Iterator[FilledServer]:
         seconds = time.perf_counter() - start
     start = time.perf_counter()
     with (
-        running(folder / "models", PACK, data=str(folder / "data")) as server,
+        running(folder / "models", PACK, **settings) as server,
         Client(server.address) as client,
     ):
         ready = time.perf_counter() - start

@@ -32,7 +32,7 @@ from facegrid.v1.face_service_pb2 import DetectRequest, ExtractRequest
 from facegrid.v1.face_service_pb2_grpc import FaceServiceStub
 
 _CALLERS = (1, 4, 16)
-_ADDRESS = "127.0.0.1:50099"
+ADDRESS = "127.0.0.1:50099"
 _READY_S = 180
 _SERVE = Path(__file__).parents[1] / "deploy" / "serve.yaml"
 
@@ -47,7 +47,7 @@ class Server:
     def memory_mib(self) -> float:
         """Return what all its processes hold, shared pages counted once."""
         kib = 0
-        for pid in _family(self.process.pid):
+        for pid in family(self.process.pid):
             with suppress(OSError):
                 rollup = Path(f"/proc/{pid}/smaps_rollup").read_text("utf-8")
                 kib += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
@@ -63,7 +63,7 @@ def main() -> None:
     rows: dict[tuple[str, str], list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="fgb", dir="/tmp") as folder:  # Ray's sockets need a short path
         build_open_pack(Path(folder, "models"))
-        ways = {"one process": [], "Ray": ["--ray", str(_configuration(Path(folder)))]}
+        ways = {"one process": [], "Ray": ["--ray", str(configuration(Path(folder)))]}
         for number in range(options.rounds):
             for name, flags in ways.items():
                 with running(Path(folder), flags) as server:
@@ -79,15 +79,15 @@ def main() -> None:
 def measure(server: Server, photographs: int) -> Iterator[tuple[str, float]]:
     """Yield what was measured, with its name and unit."""
     yield "from zero to ready, s", server.ready_s
-    with grpc.insecure_channel(_ADDRESS) as channel:
-        stub, portrait = FaceServiceStub(channel), _portrait()
-        noise = np.random.default_rng(0).bytes(len(portrait))
-        timed(lambda: stub.Extract(ExtractRequest(photograph=portrait)), 16, max(_CALLERS))
+    with grpc.insecure_channel(ADDRESS) as channel:
+        stub, photograph = FaceServiceStub(channel), portrait()
+        noise = np.random.default_rng(0).bytes(len(photograph))
+        timed(lambda: stub.Extract(ExtractRequest(photograph=photograph)), 16, max(_CALLERS))
         times, _ = timed(lambda: _refused(stub, noise), 4 * photographs, 1)
         yield "refused at the detector, p50 ms", 1000 * statistics.median(times)
         for callers in _CALLERS:
             times, wall = timed(
-                lambda: stub.Extract(ExtractRequest(photograph=portrait)), photographs, callers
+                lambda: stub.Extract(ExtractRequest(photograph=photograph)), photographs, callers
             )
             yield f"Extract, {callers} callers, photographs/s", photographs / wall
             yield f"Extract, {callers} callers, p50 ms", 1000 * statistics.median(times)
@@ -113,14 +113,14 @@ def timed(call: Callable[[], object], count: int, callers: int) -> tuple[list[fl
 def running(folder: Path, flags: list[str]) -> Iterator[Server]:
     """Run `facegrid serve`, and end it."""
     own = {"FACEGRID_MODELS": str(folder / "models"), "FACEGRID_DATA": str(folder / "data")}
-    command = [sys.executable, "-m", "facegrid.cli", "serve", "--listen", _ADDRESS, *flags]
+    command = [sys.executable, "-m", "facegrid.cli", "serve", "--listen", ADDRESS, *flags]
     start = time.perf_counter()
     process = subprocess.Popen(
         command, env=os.environ | own | {"RAY_TMPDIR": str(folder)}, stderr=subprocess.DEVNULL
     )
     try:
-        with grpc.insecure_channel(_ADDRESS, [("grpc.max_reconnect_backoff_ms", 500)]) as channel:
-            request = ExtractRequest(photograph=_portrait())
+        with grpc.insecure_channel(ADDRESS, [("grpc.max_reconnect_backoff_ms", 500)]) as channel:
+            request = ExtractRequest(photograph=portrait())
             FaceServiceStub(channel).Extract(request, wait_for_ready=True, timeout=_READY_S)
         yield Server(process, time.perf_counter() - start)
     finally:
@@ -133,7 +133,7 @@ def _refused(stub: FaceServiceStub, noise: bytes) -> None:
         stub.Detect(DetectRequest(photograph=noise))
 
 
-def _configuration(folder: Path) -> Path:
+def configuration(folder: Path) -> Path:
     """Write deploy/serve.yaml with two detectors that fit two cores."""
     config = yaml.safe_load(_SERVE.read_text("utf-8"))
     for one in config["applications"][0]["deployments"]:
@@ -145,13 +145,14 @@ def _configuration(folder: Path) -> Path:
     return path
 
 
-def _portrait() -> bytes:
+def portrait() -> bytes:
+    """Return a JPEG of a face."""
     picture = BytesIO()
     Image.fromarray(skimage.data.astronaut()).save(picture, "JPEG", quality=95)
     return picture.getvalue()
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
     """Return a process and all below it."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):

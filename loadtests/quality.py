@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,23 +37,27 @@ _DRAWN = ("facegrid_quality", "sharpness", "inter_eye_distance", "template_norm"
 _SHARES = np.arange(0, 0.96, 0.05)
 
 
+def _as_bytes(pixels: NDArray[Any]) -> Pixels:
+    return pixels.astype(np.uint8)
+
+
 def _blurred(pixels: Pixels, sigma: float) -> Pixels:
-    return cv2.GaussianBlur(pixels, (0, 0), sigma)
+    return _as_bytes(cv2.GaussianBlur(pixels, (0, 0), sigma))
 
 
 def _darkened(pixels: Pixels, light: float) -> Pixels:
-    return (pixels * light).astype(np.uint8)
+    return _as_bytes(pixels * light)
 
 
 def _reduced(pixels: Pixels, eyes_px: float) -> Pixels:
     share = eyes_px / _EYES_PX
-    return cv2.resize(pixels, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+    return _as_bytes(cv2.resize(pixels, None, fx=share, fy=share, interpolation=cv2.INTER_AREA))
 
 
 def _turned(pixels: Pixels, degrees: float) -> Pixels:
     height, width = pixels.shape[:2]
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
-    return cv2.warpAffine(pixels, turn, (width, height))
+    return _as_bytes(cv2.warpAffine(pixels, turn, (width, height)))
 
 
 _STEPS: dict[str, tuple[Callable[[Pixels, float], Pixels], list[float]]] = {
@@ -110,9 +115,11 @@ class Bench:
     def _photograph(self, path: Path) -> Photograph:
         pixels = decode(path.read_bytes(), PhotographLimits())
         left, right = self._pack.detector.detect(pixels)[0].landmarks[:2]
-        share = _EYES_PX / float(np.linalg.norm(right - left))
-        reduced = cv2.resize(pixels, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-        _, vector = self._see(reduced) or self._see(pixels)
+        reduced = _reduced(pixels, _EYES_PX**2 / float(np.linalg.norm(right - left)))
+        seen = self._see(reduced) or self._see(pixels)
+        if seen is None:
+            raise SystemExit(f"{path.name} shows no face")
+        _, vector = seen
         return Photograph(re.sub(r"[\d_]+$", "", path.stem), path.name, reduced, vector)
 
     def _see(self, pixels: Pixels) -> tuple[dict[str, float], Floats] | None:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def measure(store: LocalObjectStore, gallery: Gallery, files: list[Path], templa
     report("bare pyarrow, templates/s", statistics.median(bare))
     numbers = np.random.default_rng(1).integers(0, templates, _SUBJECTS)
     folders = [subjects.folder(f"person-{one}") for one in numbers]
-    singles = [timed(lambda one=one: subjects.describe(one, with_encounters=True)) for one in folders]
+    singles = [timed(partial(subjects.describe, one, with_encounters=True)) for one in folders]
     report("one subject, ms (median)", 1000 * statistics.median(singles))
     report("one subject, ms (p95)", 1000 * statistics.quantiles(singles, n=20)[-1])
     paged = timed(

@@ -48,6 +48,11 @@ class Stages:
         marks.append(time.perf_counter())
         return np.diff(marks)
 
+    def share_without_models(self) -> float:
+        """Return what of the work up to the crops is none of the detector model's."""
+        split = {name: statistics.median(self._seconds[name][1:]) for name in _STEPS[:-1]}
+        return 1 - split["detect"] / sum(split.values())
+
     def shares(self, whole: float) -> str:
         """Return each step's share of `whole`, the seconds that the same photographs took as one caller's."""
         split = {name: statistics.median(values[1:]) for name, values in self._seconds.items()}

@@ -60,4 +60,5 @@ class TemplateSource:
 
 
 def _unit(vectors: Templates) -> Templates:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths: Templates = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / lengths

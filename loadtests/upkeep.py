@@ -6,7 +6,6 @@ Run `python loadtests/upkeep.py [N]`: a rebuild of the resident index, a check, 
 import argparse
 import asyncio
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -16,7 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from facegrid.domain.calls import Call
+from facegrid.domain.columns import TemplateColumns
+from facegrid.domain.faces import Floats
 from facegrid.domain.galleries import Gallery
+from facegrid.domain.labels import NO_LABELS
 from facegrid.identity.check import Checked, CheckGallery
 from facegrid.identity.duplicates import DuplicatesStep, FindDuplicates
 from facegrid.identity.galleries import Galleries
@@ -25,9 +27,8 @@ from facegrid.identity.rebuild import RebuildIndex
 from facegrid.identity.writes import Writes
 from facegrid.storage.indexes.resident import ResidentIndex
 from facegrid.storage.objects.files import LocalObjectStore
-from facegrid.storage.records.bulk import Columns
 from facegrid.storage.records.records import StoredRecords
-from segments import make_gallery
+from segments import make_gallery, write
 from templates import CHUNK, TemplateSource
 
 DIMENSION, THRESHOLD = 512, 0.4
@@ -37,14 +38,13 @@ _ROUNDS = 3
 
 async def measure(folder: Path, count: int) -> None:
     """Fill a gallery and print what each job takes."""
-    records, index = StoredRecords(LocalObjectStore(folder), 4), ResidentIndex(2)
-    projection, writes, gallery = Projection(records, index), Writes(4), make_gallery(DIMENSION)
+    store, gallery = LocalObjectStore(folder), make_gallery(DIMENSION)
+    records, index, writes = StoredRecords(store, 4), ResidentIndex(2), Writes(4)
+    projection = Projection(records, index)
     galleries = Galleries(records, projection, None, writes)  # type: ignore[arg-type]  # no pack is asked for
     await records.create_gallery(gallery, Call("CreateGallery", "bench"))
-    source = TemplateSource(DIMENSION, 1)
-    vectors = np.concatenate([source.chunk(number) for number in range(-(-count // CHUNK))])[:count]
-    columns = Columns([f"person-{number}" for number in range(count)], vectors, np.ones(count, np.float32))
-    await records.import_templates(gallery, Call("Import", "bench"), 1, [columns])
+    columns = synthetic(count)
+    await write(store, gallery, iter([columns]))
     start = time.perf_counter()
     await projection.fill(gallery)
     report("fill at start, templates/s", count / (time.perf_counter() - start))
@@ -60,12 +60,23 @@ async def measure(folder: Path, count: int) -> None:
     report("check, templates/s", count / checked.seconds if isinstance(checked, Checked) else 0)
     with ThreadPoolExecutor(1) as thread:
         find = FindDuplicates(galleries, records, projection, thread, by_search=False)
-        await _duplicates(find, gallery, vectors)
+        await _duplicates(find, gallery, columns.vectors)
     records.close()
     index.close()
 
 
-async def _duplicates(find: FindDuplicates, gallery: Gallery, vectors: np.ndarray) -> None:
+def synthetic(count: int) -> TemplateColumns:
+    """Return templates like real ones, one a subject."""
+    source = TemplateSource(DIMENSION, 1)
+    vectors = np.concatenate([source.chunk(number) for number in range(-(-count // CHUNK))])[:count]
+    ones = np.ones(count)
+    subject_ids = [f"person-{number}" for number in range(count)]
+    return TemplateColumns(
+        subject_ids, [NO_LABELS] * count, ones.astype(np.int64), vectors, ones.astype(np.float32)
+    )
+
+
+async def _duplicates(find: FindDuplicates, gallery: Gallery, vectors: Floats) -> None:
     ours, bare = [], []
     for _ in range(_ROUNDS):
         start = time.perf_counter()
@@ -83,7 +94,7 @@ async def _pairs(steps: AsyncIterator[object]) -> int:
     return sum([len(step.pairs) async for step in steps if isinstance(step, DuplicatesStep)])
 
 
-def bare_pairs(vectors: np.ndarray) -> int:
+def bare_pairs(vectors: Floats) -> int:
     """Count the pairs that reach the threshold, in float32, with no regard to anything else."""
     found = 0
     for top in range(0, len(vectors), _TILE[0]):
@@ -108,4 +119,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

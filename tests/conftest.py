@@ -11,6 +11,7 @@ import pytest
 import skimage.data
 import structlog
 
+from certificates import Authority, Issuer
 from facegrid.storage.objects.files import LocalObjectStore
 from facegrid.storage.objects.store import ObjectStore
 from facegrid.vision.convert.open_pack import build_open_pack
@@ -27,6 +28,18 @@ def _default_log() -> Iterator[None]:
     """Undo what a command did to the process's log."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Return the certificate authority that everyone trusts."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
+    """Return the issuer of tokens."""
+    return Issuer(tmp_path_factory.mktemp("issuer"))
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,38 @@
 """`facegrid serve --ray` as an operator runs it, and the Ray processes below it."""
 
+import json
 import os
 import signal
 import socket
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import grpc
 import yaml
 
 from server_process import ServerProcess
 
 _LISTENS = "0A"  # of /proc/net/tcp6
 DEPLOYMENTS = Path(__file__).parents[1] / "deploy" / "serve.yaml"
+_CALLERS = 6
+_POLICY = {
+    "maxAttempts": 5,
+    "initialBackoff": "1s",
+    "maxBackoff": "5s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+}
+# What a client needs to see no failed call while its only gateway is replaced.
+PATIENT = [
+    ("grpc.service_config", json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": _POLICY}]})),
+    ("grpc.per_rpc_retry_buffer_size", 16 * 2**20),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
 
 
 def deployments(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -41,6 +59,11 @@ class RayServer(ServerProcess):
         """Change some deployments while they run."""
         self._write(changes)
         self.process.send_signal(signal.SIGHUP)
+
+    def deploy_settings(self, **settings: Any) -> None:
+        """Change settings while it runs."""
+        self._config["applications"][0]["args"]["settings"] = settings
+        self.deploy()
 
     def _write(self, changes: dict[str, dict[str, Any]]) -> None:
         for name, values in changes.items():
@@ -112,3 +135,26 @@ def _parent(pid: int) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[1])
     except OSError:
         return 0
+
+
+@contextmanager
+def under_load(call: Callable[[], object]) -> Iterator[list[str]]:
+    """Call again and again from several threads; yields what each call came to, which ends with the block."""
+    outcomes: list[str] = []
+    stopping = threading.Event()
+
+    def work() -> None:
+        while not stopping.is_set():
+            try:
+                call()
+                outcomes.append("")
+            except grpc.RpcError as error:
+                outcomes.append(str(error))
+
+    with ThreadPoolExecutor(_CALLERS) as threads:
+        for _ in range(_CALLERS):
+            threads.submit(work)
+        try:
+            yield outcomes
+        finally:
+            stopping.set()

@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     pack: str = Field(default="open", description="pack for requests and galleries that name none")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="what models run on")
     half_precision: bool = Field(default=False, description="let CUDA calculate with 16 bits")
+    cuda_memory_mib: int = Field(
+        default=0, ge=0, description="most memory of the GPU that each model takes; 0: no limit"
+    )
     milvus: str = Field(default="", description="index in Milvus: a path is Milvus Lite, an URL a server")
     milvus_token: SecretStr = Field(default=SecretStr(""), description="user:password or API key")
     milvus_database: str = Field(default="", description="Milvus's own default database where empty")
@@ -42,6 +45,18 @@ class Settings(BaseSettings):
         default="Bounded", description="consistency level of searches"
     )
     milvus_timeout_s: float = Field(default=10, gt=0, description="time that a call of Milvus may take")
+    tls_certificate: Path | None = Field(default=None, description="PEM file of the server's certificate")
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's key")
+    tls_client_ca: Path | None = Field(default=None, description="PEM file of the CA that clients have")
+    tls_server_ca: Path | None = Field(
+        default=None, description="PEM file of the CA that other servers on the store have"
+    )
+    auth_jwks: str = Field(default="", description="keys that sign tokens: a file, or an https URL")
+    auth_jwks_ca: Path | None = Field(default=None, description="PEM file of the CA that this URL has")
+    auth_issuer: str = Field(default="", description="issuer that tokens must name; empty: any")
+    auth_audience: str = Field(default="", description="audience that tokens must be for")
+    auth_groups_claim: str = Field(default="groups", description="claim that lists a caller's groups")
+    auth_policy: Path | None = Field(default=None, description="TOML file of roles and grants")
     compact_after: int = Field(
         default=5_000,
         gt=0,

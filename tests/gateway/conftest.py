@@ -7,6 +7,7 @@ import grpc
 import pytest
 
 from api import CALL_LIMIT, MESSAGE_LIMIT, Api
+from facegrid.gateway.access import AccessControl
 from facegrid.gateway.bulk_servicer import BulkServicer
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
@@ -26,11 +27,11 @@ from fakes import FakeVision
 from house import House, build_house
 
 
-def servicers_of(house: House) -> Servicers:
+def servicers_of(house: House, access: AccessControl | None = None) -> Servicers:
     """Return what answers calls with the use cases."""
     return Servicers(
         FaceServicer(house.extract, Compare(house.extract), house.analyze),
-        GalleryServicer(house.galleries, house.subjects, house.update),
+        GalleryServicer(house.galleries, house.subjects, house.update, access),
         IdentityServicer(house.enroll, house.verify, house.identify, house.metrics),
         MaintenanceServicer(house.audit, house.tune, house.rebuild, house.check, house.duplicates),
         MigrationServicer(house.migrations),

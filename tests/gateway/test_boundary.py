@@ -61,7 +61,7 @@ async def echo() -> _Echo:
 @pytest.fixture
 async def call(echo: _Echo) -> AsyncIterator[dict[str, Any]]:
     """Serve the handlers behind a boundary; yields what calls each of them."""
-    server = grpc.aio.server(interceptors=[Boundary(_LARGEST, 8, Metrics())])
+    server = grpc.aio.server(interceptors=[Boundary(_LARGEST, 8, Metrics(), {})])
     coders = {"request_deserializer": VerifyRequest.FromString, "response_serializer": _to_bytes}
     methods = {
         "One": grpc.unary_unary_rpc_method_handler(echo.one, **coders),

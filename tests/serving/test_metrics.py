@@ -28,8 +28,8 @@ def test_a_running_server_is_scraped(
 
 
 def test_metrics_that_others_reach_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no authentication: only loopback is taken, as for the service itself."""
+    """They know no callers: only loopback is taken, unless the operator insists."""
     monkeypatch.setenv("FACEGRID_METRICS", "0.0.0.0:9464")
     refused = CliRunner().invoke(app, ["serve", "--listen", "127.0.0.1:0"])
     assert refused.exit_code == 1
-    assert "0.0.0.0:9464 can be reached from other machines" in refused.stderr
+    assert "the metrics at 0.0.0.0:9464 can be read from other machines" in refused.stderr

@@ -1,13 +1,9 @@
 """The service on Ray as clients and operators meet it: one application for all tests of the module."""
 
-import json
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,9 +16,9 @@ from facegrid.client import CallFailed, Client
 from facegrid.serving.local import LocalRuntime
 from facegrid.settings import Settings
 from facegrid.v1 import types_pb2 as pb
-from facegrid.v1.face_service_pb2 import DetectRequest, ExtractRequest
+from facegrid.v1.face_service_pb2 import AnalyzeRequest, DetectRequest, ExtractRequest
 from facegrid.v1.face_service_pb2_grpc import FaceServiceStub
-from ray_server import RayServer, eventually
+from ray_server import PATIENT, RayServer, eventually, under_load
 
 _KILLS = int(os.environ.get("FACEGRID_CHAOS_RAY_KILLS", "1"))
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300 * _KILLS)]
@@ -36,19 +32,6 @@ _QUICK = {
     "downscale_delay_s": 3,
     "look_back_period_s": 3,
 }
-_CALLERS = 6
-_POLICY = {
-    "maxAttempts": 5,
-    "initialBackoff": "1s",
-    "maxBackoff": "5s",
-    "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"],
-}
-_PATIENT = [
-    ("grpc.service_config", json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": _POLICY}]})),
-    ("grpc.per_rpc_retry_buffer_size", 16 * 2**20),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-]
 
 
 @pytest.fixture(scope="module")
@@ -94,29 +77,6 @@ def stub(ray_server: RayServer) -> Iterator[FaceServiceStub]:
     """Yield a stub that never retries."""
     with grpc.insecure_channel(ray_server.address, [("grpc.enable_retries", 0)]) as channel:
         yield FaceServiceStub(channel)
-
-
-@contextmanager
-def under_load(call: Callable[[], object]) -> Iterator[list[str]]:
-    """Call again and again from several threads; yields what each call came to, which ends with the block."""
-    outcomes: list[str] = []
-    stopping = threading.Event()
-
-    def work() -> None:
-        while not stopping.is_set():
-            try:
-                call()
-                outcomes.append("")
-            except grpc.RpcError as error:
-                outcomes.append(str(error))
-
-    with ThreadPoolExecutor(_CALLERS) as threads:
-        for _ in range(_CALLERS):
-            threads.submit(work)
-        try:
-            yield outcomes
-        finally:
-            stopping.set()
 
 
 def answers(client: Client, portrait: bytes, crowd: bytes) -> list[Any]:
@@ -203,7 +163,7 @@ def test_embedders_come_with_the_load_and_go_with_it(
     eventually(lambda: len(ray_server.replicas("Embedder")) == 1, "its end")
 
 
-@pytest.mark.parametrize("name", ["Detector", "Embedder", "Controller"])
+@pytest.mark.parametrize("name", ["Detector", "Embedder", "Attributes", "Controller"])
 def test_a_kill_is_seen_by_no_client(
     ray_server: RayServer,
     stub: FaceServiceStub,
@@ -212,9 +172,17 @@ def test_a_kill_is_seen_by_no_client(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """After kill -9 of a replica, or of Ray's controller, under load, all calls succeed and it comes back."""
+    extract = ExtractRequest(photograph=portrait)
+    analyze = AnalyzeRequest(photograph=portrait, attributes=[pb.ATTRIBUTE_AGE], pack="aging")
+
+    def call() -> object:
+        return (
+            stub.Analyze(analyze, timeout=60) if name == "Attributes" else stub.Extract(extract, timeout=60)
+        )
+
+    call()
     before = len(ray_server.replicas(name))
-    request = ExtractRequest(photograph=portrait)
-    with under_load(lambda: stub.Extract(request, timeout=60)) as outcomes:
+    with under_load(call) as outcomes:
         for _ in range(_KILLS):
             loaded = len(outcomes) + 20
             eventually(lambda: len(outcomes) > loaded, "load")  # noqa: B023  # it ends before the next
@@ -241,10 +209,27 @@ def test_a_new_version_of_a_tier_takes_over(
     assert set(outcomes) == {""}
 
 
+def test_another_pack_takes_over(ray_server: RayServer, portrait: bytes) -> None:
+    """A configuration with another default pack is deployed under load; clients that retry see no failure."""
+    versions = set()
+    with grpc.insecure_channel(ray_server.address, PATIENT) as channel:
+        patient = FaceServiceStub(channel)
+
+        def call() -> None:
+            answer = patient.Extract(ExtractRequest(photograph=portrait), timeout=90, wait_for_ready=True)
+            versions.add(answer.faces[0].template.template_version.partition("-")[0])
+
+        with under_load(call) as outcomes:
+            eventually(lambda: "open" in versions, "load")
+            ray_server.deploy_settings(pack="aging")
+            eventually(lambda: "aging" in versions, "templates of the other pack")
+    assert set(outcomes) == {""}
+
+
 def test_clients_that_wait_see_no_gateway_fail(ray_server: RayServer, portrait: bytes) -> None:
     """After kill -9 of the only gateway, clients that retry and wait for a connection see no failed call."""
     request = ExtractRequest(photograph=portrait)
-    with grpc.insecure_channel(ray_server.address, _PATIENT) as channel:
+    with grpc.insecure_channel(ray_server.address, PATIENT) as channel:
         patient = FaceServiceStub(channel)
         with under_load(lambda: patient.Extract(request, timeout=90, wait_for_ready=True)) as outcomes:
             eventually(lambda: len(outcomes) > 20, "load")

@@ -1,5 +1,7 @@
-"""deploy/serve.yaml says of the deployments what they need, and names no others."""
+"""The Serve configurations in deploy/ say of the deployments what they need, and name no others."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,17 +10,21 @@ from ray.serve.schema import ServeDeploySchema
 
 from facegrid.domain.errors import ConfigurationError
 from facegrid.serving import ray_app
+from facegrid.serving.deployments import Gateway, on_what_it_has
 from facegrid.serving.ray_app import Arguments, build
 from facegrid.serving.ray_environment import RAY_ENVIRONMENT
 from facegrid.serving.ray_local import GATEWAY_NODE
 from facegrid.settings import Settings
 from ray_server import DEPLOYMENTS, deployments
 
+GPU = DEPLOYMENTS.with_name("serve-gpu.yaml")
+TIERS = {"Detector", "Embedder", "Attributes"}
 
-@pytest.fixture
-def config() -> dict[str, Any]:
-    """Return the file."""
-    loaded: dict[str, Any] = yaml.safe_load(DEPLOYMENTS.read_text("utf-8"))
+
+@pytest.fixture(params=[DEPLOYMENTS, GPU], ids=lambda path: path.stem)
+def config(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return one of the files."""
+    loaded: dict[str, Any] = yaml.safe_load(request.param.read_text("utf-8"))
     return loaded
 
 
@@ -33,7 +39,33 @@ def test_it_is_what_serve_reads(config: dict[str, Any]) -> None:
 
 def test_it_names_the_deployments(config: dict[str, Any]) -> None:
     """Each deployment has its numbers here, because it has none in the code."""
-    assert deployments(config).keys() == {"Gateway", "Detector", "Embedder", "Attributes"}
+    assert deployments(config).keys() == {"Gateway", *TIERS}
+
+
+def test_shares_of_gpus() -> None:
+    """Tiers share a GPU in one of the files; their replicas have room on it beside each other."""
+    tiers = deployments(yaml.safe_load(GPU.read_text("utf-8")))
+    shares = [tiers[name]["ray_actor_options"]["num_gpus"] for name in sorted(TIERS)]
+    assert all(0 < share < 1 for share in shares)
+    assert sum(shares) <= 1
+    assert "num_gpus" not in DEPLOYMENTS.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("given", "resources", "device"),
+    [
+        ({}, {"CPU": 1.0, "GPU": 0.25}, "cuda"),
+        ({}, {"CPU": 1.0}, "cpu"),
+        ({"device": "auto"}, {"GPU": 0.25}, "auto"),
+        ({"device": "cuda"}, {"CPU": 1.0}, "cuda"),
+    ],
+)
+def test_a_replica_runs_on_what_it_has(
+    given: dict[str, Any], resources: dict[str, float], device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a share of a GPU it falls back to no CPU, unless the operator has set the device."""
+    monkeypatch.delenv("FACEGRID_DEVICE", raising=False)
+    assert on_what_it_has(Settings(**given), resources).device == device
 
 
 def test_the_gateway_may_drain(config: dict[str, Any]) -> None:
@@ -61,10 +93,16 @@ def test_a_ray_without_our_environment_is_refused(monkeypatch: pytest.MonkeyPatc
         build(Arguments())
 
 
-def test_an_address_that_others_reach_needs_to_be_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_address_that_others_reach_needs_to_be_allowed() -> None:
     """Without authentication a gateway stays on loopback, unless the configuration insists."""
-    for name, value in RAY_ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
+    replica, handles = SimpleNamespace(), [None, None, None]
     with pytest.raises(ConfigurationError, match="insecure"):
-        build(Arguments(listen="0.0.0.0:50051"))
-    build(Arguments(listen="0.0.0.0:50051", insecure=True))
+        await Gateway.__init__(replica, {}, "0.0.0.0:50051", *handles, insecure=False)
+
+
+async def test_a_gateway_reads_its_policy(tmp_path: Path) -> None:
+    """A gateway takes the same settings of security as a server of one process, and refuses the same."""
+    replica, handles = SimpleNamespace(), [None, None, None]
+    settings = {"auth_policy": str(tmp_path / "policy.toml")}
+    with pytest.raises(ConfigurationError, match="nothing says who calls"):
+        await Gateway.__init__(replica, settings, "127.0.0.1:0", *handles, insecure=False)

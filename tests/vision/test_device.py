@@ -63,6 +63,13 @@ def test_cuda_options(half_precision: bool, tf32: str) -> None:
     assert CPU.providers == list(WITHOUT)
 
 
+def test_memory_of_the_device() -> None:
+    """Each session takes a bounded part of the device's memory where that is asked for."""
+    limited = choose_device("cuda", memory_mib=512, available=WITH_CUDA, session_gets_cuda=lambda: True)
+    (_, options), _ = limited.providers
+    assert options["gpu_mem_limit"] == str(512 * 1024 * 1024)
+
+
 @pytest.mark.parametrize(("quota", "cores"), [("50000 100000", 1), ("max 100000", None), ("", None)])
 def test_cores_of_a_container(tmp_path: Path, quota: str, cores: int | None) -> None:
     """A container's quota counts where it has one, else the cores that the process may use."""

@@ -1,7 +1,9 @@
 """Where a command's calls go: a server, or a runtime in this process for the command's time."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,7 @@ import typer
 
 from facegrid.cli.failures import fail
 from facegrid.cli.serve import local_runtime
-from facegrid.client import CallFailed, Client
+from facegrid.client import CallFailed, Client, Credentials
 
 Server = Annotated[
     str,
@@ -38,10 +40,25 @@ def connected(server: str, data: Path | None) -> Iterator[Client]:
 
     A call that fails in the block becomes the command's error: a sentence and exit code 1.
     """
-    with nullcontext(server) if server else local_runtime(data) as target, Client(target) as client:
+    purpose = os.environ.get("FACEGRID_CLIENT_PURPOSE", "")
+    with nullcontext(server) if server else local_runtime(data) as target:
         try:
-            yield client
+            with Client(target, credentials=_credentials() if server else None, purpose=purpose) as client:
+                yield client
         except CallFailed as failure:
             fail(str(failure))
         except OSError as error:
             fail(f"{error.filename}: {error.strerror or error}")
+
+
+def _credentials() -> Credentials | None:
+    """Return what the environment says of TLS; None where it says nothing."""
+    ca, certificate, key, token = (
+        Path(value) if (value := os.environ.get(f"FACEGRID_CLIENT_{name}")) else None
+        for name in ("CA", "CERTIFICATE", "KEY", "TOKEN")
+    )
+    if not (ca or certificate or key or token):
+        return None
+    if token:
+        token.read_bytes()  # now, where a missing file is a sentence and not a call that fails
+    return Credentials(ca, certificate, key, partial(token.read_text, "utf-8") if token else None)

@@ -1,14 +1,14 @@
 """A client of one server: plain arguments in, the API's messages out, `CallFailed` for a failure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 from uuid import uuid4
 
 import grpc
 
 from facegrid.client.bulk import BulkCalls
-from facegrid.client.channel import CHANNEL_OPTIONS
+from facegrid.client.channel import open_channel
+from facegrid.client.credentials import Credentials
 from facegrid.client.errors import call_failed
 from facegrid.client.labels import Value, metadata_messages, update_request
 from facegrid.client.maintenance import MaintenanceCalls
@@ -29,10 +29,17 @@ _Answer = TypeVar("_Answer")
 class Client:
     """Calls one server. Each call that changes something carries a random request id, so retries are safe."""
 
-    def __init__(self, target: str, timeout_s: float = 120) -> None:
-        """Connect to `host:port` or `unix:path`; `timeout_s` is the deadline of each call."""
+    def __init__(
+        self,
+        target: str,
+        timeout_s: float = 120,
+        *,
+        credentials: Credentials | None = None,
+        purpose: str = "",
+    ) -> None:
+        """Connect to `host:port` or `unix:path`, by TLS with credentials; calls end after `timeout_s`."""
         self._target, self._timeout_s = target, timeout_s
-        self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+        self._channel = open_channel(target, credentials, purpose)
         self._faces = FaceServiceStub(self._channel)
         self._galleries = GalleryServiceStub(self._channel)
         self._identities = IdentityServiceStub(self._channel)
@@ -44,9 +51,7 @@ class Client:
         """Return the client, which closes at the end of the block."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connection."""
         self.close()
 

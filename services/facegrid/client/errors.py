@@ -44,7 +44,10 @@ def call_failed(error: grpc.Call, target: str) -> CallFailed:
         elif detail.Unpack(bad):
             field = bad.field_violations[0].field
     if not reason and code is grpc.StatusCode.UNAVAILABLE:
-        message = f"no server answers at {target}; start one with facegrid serve, or check the address"
+        message = (
+            f"no server answers at {target}; start one with facegrid serve, or check the address and, where "
+            "it asks for them, the certificates"
+        )
     if not reason and code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
         reason, message = "MESSAGE_TOO_LARGE", "the request is larger than the server accepts"
     return CallFailed(code, reason, message, field, metadata)

@@ -5,22 +5,15 @@ FacegridError
 │   ├── InvalidField          a name, id, number or enum outside its range
 │   ├── InvalidPhotograph     not decodable, or a kind that is not accepted
 │   ├── PhotographTooLarge    more bytes or pixels than the limit
-│   ├── NoFaceFound
 │   ├── ManyFacesFound        several faces where exactly one was asked for
-│   ├── FaceTooSmall
 │   ├── QualityTooLow         a sample does not keep the gallery's quality rules
 │   ├── InvalidTemplate       wrong length, not finite, or not normalised
-│   └── MessageTooLarge
-├── NotFound
-│   ├── GalleryNotFound
-│   ├── SubjectNotFound
-│   ├── EncounterNotFound
-│   └── PackNotFound
-├── Conflict
-│   ├── GalleryExists
-│   ├── SubjectExists
-│   └── RequestIdReused
+│   └── NoFaceFound, FaceTooSmall, MessageTooLarge
+├── NotFound              GalleryNotFound, SubjectNotFound, EncounterNotFound, PackNotFound
+├── Conflict              GalleryExists, SubjectExists, RequestIdReused
+├── Unauthenticated       nobody knows who calls
 ├── NotPermitted          nobody allowed it
+│   ├── PermissionDenied      no grant of the policy allows the caller this
 │   └── AttributeNotAllowed   neither the server nor the gallery allows an attribute
 ├── WrongState            the request is right, the system's state does not allow it
 │   ├── TemplateVersionMismatch
@@ -31,14 +24,9 @@ FacegridError
 │   ├── MaintenanceRunning    another call does such work on the gallery
 │   └── WrongMigrationState   the gallery's migration, or the lack of one, does not allow it
 ├── Unavailable           the same request may succeed later
-│   ├── IndexLoading
-│   ├── RevisionNotReached
-│   ├── StoreUnavailable
-│   ├── ModelUnavailable      no process that runs the models answered
-│   ├── LeaderUnavailable     no server that may change the store can be reached
-│   └── GalleryMoved          the gallery moved to another pack under the call
-├── StorageFull
-└── Overloaded
+│   ├── IndexLoading, RevisionNotReached, GalleryMoved
+│   └── StoreUnavailable, ModelUnavailable, LeaderUnavailable, ServerStopping
+└── StorageFull, Overloaded
 
 ConfigurationError stands beside the tree: it is for whoever starts the program, never for a client.
 
@@ -186,8 +174,20 @@ class RequestIdReused(Conflict):
     reason = "REQUEST_ID_REUSED"
 
 
+class Unauthenticated(FacegridError):
+    """Nobody knows who calls."""
+
+    reason = "UNAUTHENTICATED"
+
+
 class NotPermitted(FacegridError):
     """Nobody allowed what the request asks for."""
+
+
+class PermissionDenied(NotPermitted):
+    """No grant of the policy allows the caller this."""
+
+    reason = "PERMISSION_DENIED"
 
 
 class AttributeNotAllowed(NotPermitted):
@@ -274,6 +274,12 @@ class LeaderUnavailable(Unavailable):
     """Of the servers on one store, the one that may change it can't be reached from here."""
 
     reason = "LEADER_UNAVAILABLE"
+
+
+class ServerStopping(Unavailable):
+    """The server takes no more calls."""
+
+    reason = "SERVER_STOPPING"
 
 
 class GalleryMoved(Unavailable):

@@ -9,6 +9,7 @@ from zlib import crc32
 import numpy as np
 
 from facegrid.domain.attributes import Attribute
+from facegrid.domain.errors import GalleryNotFound
 from facegrid.domain.faces import DetectedFace, Floats
 from facegrid.domain.index_settings import EXACT_INDEX, IndexSettings
 from facegrid.domain.labels import NO_LABELS, Labels, Status
@@ -230,3 +231,8 @@ def index_rows(encounters: Sequence[Encounter], dimension: int) -> IndexRows:
         np.array([vector for _, _, vector in samples], np.float32).reshape(-1, dimension),
         [encounter.labels for encounter, _, _ in samples],
     )
+
+
+def no_gallery(name: str, field: str = "gallery") -> GalleryNotFound:
+    """Return the error for a name, the same whether the gallery is missing or not to be known of."""
+    return GalleryNotFound(f"no gallery is named {name}; make it first, or check the name", field=field)

@@ -42,7 +42,7 @@ class Pair:
     @classmethod
     def of(cls, one: PairedSample, other: PairedSample, score: float) -> "Pair":
         """Return the pair of two samples."""
-        return cls(min(one, other), max(one, other), score)
+        return cls(one, other, score) if one.subject_id < other.subject_id else cls(other, one, score)
 
 
 def keep_best(best: dict[tuple[str, str], Pair], pairs: Iterable[Pair]) -> None:
@@ -78,10 +78,13 @@ def _candidates(
     Accuracy and Stability of Numerical Algorithms, 3.1).
     """
     floor = np.float32(threshold - (left.shape[1] + 8) * 2.0**-23 - _ROUNDING)
+    buffer = np.empty(_TILE_ROWS * _TILE_COLUMNS, np.float32)  # new memory for each tile costs a tenth
     for top in range(0, len(left), _TILE_ROWS):
         tile = left[top : top + _TILE_ROWS]
         for start in range(top if within else 0, len(right), _TILE_COLUMNS):
-            products = tile @ right[start : start + _TILE_COLUMNS].T
+            others = right[start : start + _TILE_COLUMNS]
+            products = buffer[: len(tile) * len(others)].reshape(len(tile), len(others))
+            np.matmul(tile, others.T, out=products)
             rows, columns = np.divmod(np.flatnonzero(products >= floor), products.shape[1])
             rows, columns = rows + top, columns + start
             if within:

@@ -20,10 +20,12 @@ from facegrid.domain.errors import (
     StorageFull,
     Unavailable,
 )
+from facegrid.gateway.access import AccessControl
+from facegrid.gateway.permissions import Needs
 from facegrid.gateway.status import internal_status, misconfigured_status, rich_status, status_code
 from facegrid.metrics import Metrics
 
-_SERVICES = "/facegrid.v1."
+_SERVICES, _REFLECTION = "/facegrid.v1.", "/grpc.reflection."
 _FRAMES_LOGGED = 4
 _LONGEST_ID = 128
 _NEED_NO_STORE = {"Identify", "Detect", "Analyze", "Compare"}
@@ -40,13 +42,29 @@ _MAKERS: Mapping[tuple[bool, bool], Callable[..., Any]] = {
 
 
 class Boundary(grpc.aio.ServerInterceptor):
-    """Wraps the methods of our services; health and reflection pass untouched."""
+    """Wraps the methods of our services.
 
-    def __init__(self, max_message_bytes: int, max_calls: int, metrics: Metrics) -> None:
-        """Take the largest request, the most calls that may be under way, and what counts them."""
+    Health passes untouched, for probes have no name; reflection answers whoever is known.
+    """
+
+    def __init__(
+        self,
+        max_message_bytes: int,
+        max_calls: int,
+        metrics: Metrics,
+        needs: Mapping[str, Needs],
+        access: AccessControl | None = None,
+    ) -> None:
+        """Take the largest request, the most calls under way, what counts them, and who may make them."""
         self._max_message_bytes, self._max_calls, self._metrics = max_message_bytes, max_calls, metrics
+        self._needs, self._access = needs, access
         self._calls = 0
         self._log = structlog.get_logger()
+
+    @property
+    def calls(self) -> int:
+        """How many are under way."""
+        return self._calls
 
     async def intercept_service(
         self,
@@ -55,11 +73,16 @@ class Boundary(grpc.aio.ServerInterceptor):
     ) -> _MethodHandler:
         """Return the method's handler, wrapped."""
         handler = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith(_SERVICES):
+        method = handler_call_details.method
+        if handler is not None and self._access and method.startswith(_REFLECTION):
+            call = _for_known(handler, self._access)
+        elif handler is not None and method.startswith(_SERVICES):
+            call = self._wrap(handler, method)
+        else:
             return handler
         make = _MAKERS[handler.request_streaming, handler.response_streaming]
         wrapped: _MethodHandler = make(
-            self._wrap(handler, handler_call_details.method.rpartition("/")[2]),
+            call,
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
@@ -67,12 +90,12 @@ class Boundary(grpc.aio.ServerInterceptor):
 
     def _wrap(self, handler: Any, method: str) -> Callable[[Any, _Context], Any]:
         async def one(sent: Any, context: _Context) -> Any:
-            first, requests = await self._first(handler, sent)
+            first, requests = await self._first(handler, sent, context)
             async with self._passing(method, first, context):
                 return await (handler.unary_unary or handler.stream_unary)(requests, context)
 
         async def many(sent: Any, context: _Context) -> AsyncIterator[Any]:
-            first, requests = await self._first(handler, sent)
+            first, requests = await self._first(handler, sent, context)
             async with (
                 self._passing(method, first, context),
                 aclosing((handler.unary_stream or handler.stream_stream)(requests, context)) as found,
@@ -82,15 +105,22 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         return many if handler.response_streaming else one
 
-    async def _first(self, handler: Any, sent: Any) -> tuple[Any, Any]:
+    async def _first(self, handler: Any, sent: Any, context: _Context) -> tuple[Any, Any]:
         """Return the first message, which has the context of the call, and what the handler is to get."""
         if not handler.request_streaming:
             return sent, sent
-        messages = aiter(sent)
+        messages = aiter(sent) if await self._is_known(context) else _none()
         first = await anext(messages, None)
         if first is None:
             return handler.request_deserializer(b""), _none()
         return first, self._checked(first, messages)
+
+    async def _is_known(self, context: _Context) -> bool:
+        """Say whether to wait for what the caller sends; who is not known is refused without it."""
+        try:
+            return not self._access or bool(await self._access.rights(context))
+        except FacegridError:
+            return False
 
     async def _checked(self, first: Any, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield first
@@ -102,11 +132,17 @@ class Boundary(grpc.aio.ServerInterceptor):
     async def _passing(self, method: str, request: Any, context: _Context) -> AsyncIterator[None]:
         """Let a call in and out; what is raised inside becomes its status."""
         request.context.request_id = request.context.request_id or uuid4().hex
-        start, outcome = time.perf_counter(), {"code": "CANCELLED"}
+        name, start, outcome = method.rpartition("/")[2], time.perf_counter(), {"code": "CANCELLED"}
+        caller: dict[str, str] = {}
         self._calls += 1
         try:
-            self._check_calls(method)
+            self._check_calls(name)
             self._check_size(request)
+            if self._access:
+                rights = await self._access.rights(context)
+                caller = {"principal": rights.principal.name}
+                self._needs[method].check(rights, request)
+                request.context.end_user = request.context.end_user or rights.principal.name
             yield
             outcome = {"code": "OK"}
         except FacegridError as error:
@@ -123,8 +159,8 @@ class Boundary(grpc.aio.ServerInterceptor):
         finally:
             self._calls -= 1
             seconds = time.perf_counter() - start
-            self._metrics.call_ended(method, outcome["code"], seconds)
-            self._log_call(method, request, outcome, seconds)
+            self._metrics.call_ended(name, outcome["code"], seconds)
+            self._log_call(name, request, caller | outcome, seconds)
         await context.abort_with_status(rpc_status.to_status(status))
 
     def _check_calls(self, method: str) -> None:
@@ -151,6 +187,20 @@ class Boundary(grpc.aio.ServerInterceptor):
             ms=round(1000 * seconds, 1),
             **outcome,
         )
+
+
+def _for_known(handler: Any, access: AccessControl) -> Callable[[Any, _Context], Any]:
+    """Let only callers that are known reach a handler of streams, whatever they may do."""
+
+    async def many(requests: Any, context: _Context) -> AsyncIterator[Any]:
+        try:
+            await access.rights(context)
+        except FacegridError as error:
+            await context.abort_with_status(rpc_status.to_status(rich_status(error)))
+        async for answer in handler.stream_stream(requests, context):
+            yield answer
+
+    return many
 
 
 async def _none() -> AsyncIterator[Any]:

@@ -11,12 +11,15 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import MethodOptions
 from grpc_status import rpc_status
 
-from facegrid.domain.errors import LeaderUnavailable
+from facegrid.domain.errors import FacegridError, LeaderUnavailable
+from facegrid.gateway.access import Security
+from facegrid.gateway.authentication import PRINCIPAL
 from facegrid.gateway.status import ERROR_DOMAIN, rich_status
 
 _FORWARDED = ("facegrid-forwarded", "1")
 _STATUS = "grpc-status-details-bin"
 _TRANSPORT_S = ("grpc-", "user-agent", "content-type", "te")  # each connection has its own
+_LAST_CALLS_S = 24 * 3600.0  # that a connection has whose certificate has changed
 _BROKEN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
@@ -34,24 +37,26 @@ class Forwarding(grpc.aio.ServerInterceptor):
     """Sends calls to the leader as they come, bytes and all, while this server follows one.
 
     The API says with `idempotency_level` which methods have no side effects; all others are sent. What was
-    sent once is not sent again.
+    sent once is not sent again. The leader decides what a caller may do, and is told who that is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, security: Security) -> None:
         """Begin as a leader, which sends nothing."""
         self._leads, self._leader = True, ""
+        self._access, self._peers = security.access, security.peers
         self._channel: grpc.aio.Channel | None = None
+        self._stamps: object = None
         self._closing: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger()
 
     def lead(self) -> None:
         """Let every call be answered here from now on."""
-        self._connect("")
+        self._turn_to("")
         self._leads = True
 
     def follow(self, leader: str) -> None:
         """Send mutations to this server from now on; empty while there is none."""
-        self._connect(leader)
+        self._turn_to(leader)
         self._leads = False
         if leader:
             self._log.info("mutations go to", leader=leader)
@@ -60,15 +65,36 @@ class Forwarding(grpc.aio.ServerInterceptor):
 
     async def close(self) -> None:
         """End the connection."""
-        self._connect("")
+        self._turn_to("")
         await asyncio.gather(*self._closing)
 
-    def _connect(self, leader: str) -> None:
+    def _turn_to(self, leader: str) -> None:
+        self._retire(None)
+        self._leader = leader
+
+    def _retire(self, grace_s: float | None) -> None:
         if self._channel:
-            task = asyncio.create_task(self._channel.close(None))
+            task = asyncio.create_task(self._channel.close(grace_s))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
-        self._channel = grpc.aio.insecure_channel(leader, _OPTIONS) if leader else None
+        self._channel = None
+
+    def _reach(self) -> grpc.aio.Channel | None:
+        """Return the connection to the leader, a new one where the certificates have changed."""
+        try:
+            stamps = self._peers.stamps() if self._peers else None
+            if self._leader and (self._channel is None or stamps != self._stamps):
+                opened = self._open(self._leader)
+                self._retire(_LAST_CALLS_S)
+                self._channel, self._stamps = opened, stamps
+        except OSError as error:
+            self._log.warning("certificates not read", cause=error.strerror)
+        return self._channel
+
+    def _open(self, leader: str) -> grpc.aio.Channel:
+        if self._peers:
+            return grpc.aio.secure_channel(leader, self._peers.credentials(), _OPTIONS)
+        return grpc.aio.insecure_channel(leader, _OPTIONS)
 
     async def intercept_service(
         self,
@@ -85,23 +111,37 @@ class Forwarding(grpc.aio.ServerInterceptor):
     async def _send(
         self, method: str, requests: AsyncIterator[bytes], context: _Context
     ) -> AsyncIterator[bytes]:
-        metadata = tuple(context.invocation_metadata() or ())
-        if self._channel is None or _FORWARDED in metadata:
+        try:
+            caller = await self._access.passed_on(context) if self._access else ()
+        except FacegridError as error:
+            await _end(context, error)
+        metadata, channel = tuple(context.invocation_metadata() or ()), self._reach()
+        if channel is None or _FORWARDED in metadata:
             await _refuse(context)
-        passed = [pair for pair in metadata if not pair[0].startswith(_TRANSPORT_S)]
-        method_of_leader: _Method = self._channel.stream_stream(method)
-        call = method_of_leader(requests, timeout=context.time_remaining(), metadata=(*passed, _FORWARDED))
+        passed = [pair for pair in metadata if not pair[0].startswith((*_TRANSPORT_S, PRINCIPAL))]
+        method_of_leader: _Method = channel.stream_stream(method)
+        call = method_of_leader(
+            requests, timeout=context.time_remaining(), metadata=(*passed, *caller, _FORWARDED)
+        )
         try:
             async for answer in call:
                 yield answer
         except grpc.aio.AioRpcError as error:
-            await _pass_on(error, context)
+            await self._pass_on(error, context)
         except asyncio.CancelledError:
             if _is_cancelled():  # by our caller; else the connection was closed under the call
                 raise
             await _refuse(context)
         finally:
             call.cancel()
+
+    async def _pass_on(self, error: grpc.aio.AioRpcError, context: _Context) -> None:
+        """End a call as the leader ended it; where the connection did, say that the leader is not there."""
+        trailing = tuple(error.trailing_metadata() or ())
+        if error.code() in _BROKEN and not any(key == _STATUS for key, _ in trailing):
+            self._log.warning("leader not reached", leader=self._leader, cause=error.details())
+            await _refuse(context)
+        await context.abort(error.code(), error.details() or "", trailing)
 
 
 def _may_change(method: str) -> bool:
@@ -116,16 +156,13 @@ def _may_change(method: str) -> bool:
     return bool(options.idempotency_level != MethodOptions.NO_SIDE_EFFECTS)
 
 
-async def _pass_on(error: grpc.aio.AioRpcError, context: _Context) -> None:
-    """End a call as the leader ended it; where the connection did, say that the leader is not there."""
-    trailing = tuple(error.trailing_metadata() or ())
-    if error.code() in _BROKEN and not any(key == _STATUS for key, _ in trailing):
-        await _refuse(context)
-    await context.abort(error.code(), error.details() or "", trailing)
-
-
 async def _refuse(context: _Context) -> NoReturn:
-    error = LeaderUnavailable("the server that makes changes can't be reached; retry in a moment")
+    await _end(
+        context, LeaderUnavailable("the server that makes changes can't be reached; retry in a moment")
+    )
+
+
+async def _end(context: _Context, error: FacegridError) -> NoReturn:
     await context.abort_with_status(rpc_status.to_status(rich_status(error)))
     raise AssertionError
 

@@ -9,6 +9,7 @@ from facegrid.domain.errors import InvalidField
 from facegrid.domain.galleries import Encounter, Gallery, Sample, Subject
 from facegrid.domain.revisions import revision_token
 from facegrid.gateway import convert
+from facegrid.gateway.access import AccessControl
 from facegrid.gateway.convert_labels import labels_of, metadata_to_proto, status_of, status_to_proto
 from facegrid.identity.galleries import Galleries, GalleryStatus
 from facegrid.identity.subjects import Subjects
@@ -24,9 +25,12 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class GalleryServicer(GalleryServiceServicer):
     """Galleries, subjects and encounters."""
 
-    def __init__(self, galleries: Galleries, subjects: Subjects, update: Update) -> None:
-        """Take the use cases."""
+    def __init__(
+        self, galleries: Galleries, subjects: Subjects, update: Update, access: AccessControl | None = None
+    ) -> None:
+        """Take the use cases, and what knows which galleries a caller may read of."""
         self._galleries, self._subjects, self._update = galleries, subjects, update
+        self._access = access
 
     async def CreateGallery(
         self, request: pb.CreateGalleryRequest, context: _Context
@@ -55,7 +59,8 @@ class GalleryServicer(GalleryServiceServicer):
     ) -> pb.ListGalleriesResponse:
         """List galleries."""
         convert.call_of(request, context)
-        page, token = await self._galleries.list(request.page_size, request.page_token)
+        sees = [await self._access.reads(context)] if self._access else []
+        page, token = await self._galleries.list(request.page_size, request.page_token, *sees)
         return pb.ListGalleriesResponse(
             galleries=[_gallery_to_proto(gallery) for gallery in page], next_page_token=token
         )

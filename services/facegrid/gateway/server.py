@@ -1,5 +1,6 @@
 """The gRPC server: options, the boundary, our services, health and reflection."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -8,14 +9,17 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from facegrid.gateway.access import OPEN, Security
 from facegrid.gateway.boundary import Boundary
 from facegrid.gateway.bulk_servicer import BulkServicer
+from facegrid.gateway.draining import Draining
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.forwarding import Forwarding
 from facegrid.gateway.gallery_servicer import GalleryServicer
 from facegrid.gateway.identity_servicer import IdentityServicer
 from facegrid.gateway.maintenance_servicer import MaintenanceServicer
 from facegrid.gateway.migration_servicer import MigrationServicer
+from facegrid.gateway.permissions import needs_of
 from facegrid.metrics import Metrics
 from facegrid.v1 import (
     bulk_service_pb2,
@@ -32,8 +36,8 @@ from facegrid.v1 import (
     migration_service_pb2_grpc,
 )
 
-_SERVICES = tuple(
-    file.DESCRIPTOR.services_by_name[name].full_name
+SERVED = tuple(
+    file.DESCRIPTOR.services_by_name[name]
     for file, name in (
         (face_service_pb2, "FaceService"),
         (gallery_service_pb2, "GalleryService"),
@@ -43,6 +47,8 @@ _SERVICES = tuple(
         (bulk_service_pb2, "BulkService"),
     )
 )
+_SERVICES = tuple(service.full_name for service in SERVED)
+_ARRIVED_S = 0.3  # grpc cancels what has arrived and was not looked at when it stops: fewer calls by then
 NEED_A_STORE = _SERVICES[1:]
 
 
@@ -65,12 +71,19 @@ class GatewayServer:
     """
 
     def __init__(
-        self, servicers: Servicers, max_message_bytes: int, max_calls: int, metrics: Metrics
+        self,
+        servicers: Servicers,
+        max_message_bytes: int,
+        max_calls: int,
+        metrics: Metrics,
+        security: Security = OPEN,
     ) -> None:
-        """Register everything; nothing listens yet."""
-        self.metrics, self._forwarding = metrics, Forwarding()
+        """Register everything; nothing listens yet. Raises ValueError where a method states no permission."""
+        self.metrics, self.security, self._forwarding = metrics, security, Forwarding(security)
+        self._draining = Draining()
+        self._boundary = Boundary(max_message_bytes, max_calls, metrics, needs_of(SERVED), security.access)
         self._server = grpc.aio.server(
-            interceptors=[self._forwarding, Boundary(max_message_bytes, max_calls, metrics)],
+            interceptors=[self._draining, self._forwarding, self._boundary],
             options=[
                 # Twice the limit, so that a request somewhat over it gets our answer and not the library's.
                 ("grpc.max_receive_message_length", 2 * max_message_bytes),
@@ -98,7 +111,12 @@ class GatewayServer:
 
     async def start(self, address: str) -> int:
         """Listen on `host:port` or `unix:path`; returns the port. Raises RuntimeError where it is taken."""
-        port: int = self._server.add_insecure_port(address)
+        credentials = self.security.credentials
+        port: int = (
+            self._server.add_secure_port(address, credentials)
+            if credentials
+            else self._server.add_insecure_port(address)
+        )
         await self.set_serving(serving=False)
         await self._server.start()
         return port
@@ -114,6 +132,9 @@ class GatewayServer:
     async def stop(self, grace_s: float) -> None:
         """Refuse new calls and give those under way `grace_s` to end."""
         await self._health.enter_graceful_shutdown()
+        self._draining.begin()
+        if self._boundary.calls:  # else nobody is there
+            await asyncio.sleep(_ARRIVED_S)
         await self._server.stop(grace_s)
         await self._forwarding.close()
 

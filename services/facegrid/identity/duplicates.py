@@ -215,7 +215,7 @@ class _Job:
 
     def advance(self) -> list[DuplicatesStep]:
         """Return the pairs of the block, the last ones with the cursor of the next, and go on to that."""
-        pairs = sorted(self._best.values(), key=lambda pair: (pair.first, pair.second))
+        pairs = [self._best[subjects] for subjects in sorted(self._best)]
         self.position = replace(self.position, block=self.position.block + 1)
         self._block, self._following, self._best = self._following, [], {}
         share = self.position.block / self.position.blocks

@@ -1,7 +1,7 @@
 """Galleries: made, described, listed, deleted."""
 
 import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -154,11 +154,13 @@ class Galleries:
             )
         return pack
 
-    async def list(self, page_size: int, page_token: str) -> tuple[list[Gallery], str]:
-        """Return a page of galleries in the order of their names, and the token of the next one."""
+    async def list(
+        self, page_size: int, page_token: str, sees: Callable[[str], bool] = lambda _: True
+    ) -> tuple[list[Gallery], str]:
+        """Return a page of galleries that the caller sees, by their names, and the token of the next one."""
         limit = page_limit(page_size)
         after = check_name(page_token, "page_token") if page_token else ""
-        found = await self._records.galleries(after, limit + 1)
+        found = await self._records.galleries(after, limit + 1, sees)
         return found[:limit], found[limit - 1].name if len(found) > limit else ""
 
     async def set_search_parameters(self, name: str, nprobe: int) -> Gallery:

@@ -18,9 +18,11 @@ from facegrid.domain.faces import DetectedFace, Detection
 from facegrid.domain.templates import Template
 from facegrid.log import configure_log
 from facegrid.serving.handles import Answer, Handle, RayVision
-from facegrid.serving.local import running
+from facegrid.serving.local import check_addresses, running
+from facegrid.serving.security import open_security
 from facegrid.serving.wiring import build_engine
 from facegrid.settings import Settings
+from facegrid.vision.engine import VisionEngine
 from facegrid.vision.packs import PackFolder
 
 _Result = TypeVar("_Result")
@@ -31,7 +33,7 @@ class Detector:
 
     async def __init__(self, settings: Mapping[str, Any]) -> None:  # type: ignore[misc]  # Serve awaits it
         """Load the default pack's detector; `settings` stand above the environment. Raises PackError."""
-        self._engine = build_engine(_settings(settings), _cpus())
+        self._engine = _build_engine(settings)
         await self._engine.warm_detector(_settings(settings).pack)
 
     async def detect(
@@ -46,7 +48,7 @@ class Embedder:
 
     async def __init__(self, settings: Mapping[str, Any]) -> None:  # type: ignore[misc]  # Serve awaits it
         """Load the default pack's embedder; `settings` stand above the environment. Raises PackError."""
-        self._engine = build_engine(_settings(settings), _cpus())
+        self._engine = _build_engine(settings)
         await self._engine.warm_embedder(_settings(settings).pack)
 
     async def embed(self, crops: NDArray[np.uint8], pack: str) -> Answer[list[Template]]:
@@ -59,7 +61,7 @@ class Attributes:
 
     async def __init__(self, settings: Mapping[str, Any]) -> None:  # type: ignore[misc]  # Serve awaits it
         """Load the default pack's models; `settings` stand above the environment. Raises PackError."""
-        self._engine = build_engine(_settings(settings), _cpus())
+        self._engine = _build_engine(settings)
         await self._engine.warm_attributes(_settings(settings).pack)
 
     async def read(
@@ -79,11 +81,15 @@ class Gateway:
         detector: Handle,
         embedder: Handle,
         attributes: Handle,
+        *,
+        insecure: bool,
     ) -> None:
         """Serve as soon as the index is filled. Raises ConfigurationError."""
         read = _settings(settings)
+        check_addresses(listen, read, insecure=insecure)
+        security = open_security(read)
         vision = RayVision(PackFolder(read.models), detector, embedder, attributes)
-        self._running = running(read, listen, vision)
+        self._running = running(read, listen, vision, security)
         self._address = await self._running.__aenter__()
 
     async def address(self) -> str:
@@ -108,6 +114,18 @@ def _settings(given: Mapping[str, Any]) -> Settings:
     return Settings(**given)
 
 
-def _cpus() -> int:
+def _build_engine(given: Mapping[str, Any]) -> VisionEngine:
     context: Any = ray.get_runtime_context()
-    return max(1, int(context.get_assigned_resources().get("CPU", 1)))
+    resources: Mapping[str, float] = context.get_assigned_resources()
+    settings = on_what_it_has(_settings(given), resources)
+    return build_engine(settings, max(1, int(resources.get("CPU", 1))))
+
+
+def on_what_it_has(settings: Settings, resources: Mapping[str, float]) -> Settings:
+    """Return settings with the device of a replica: CUDA with a share of a GPU, else the CPU.
+
+    So a replica whose GPU fails does not start, instead of being slow. A device that was set stays.
+    """
+    if "device" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"device": "cuda" if resources.get("GPU") else "cpu"})

@@ -18,8 +18,10 @@ from contextlib import (
 import structlog
 
 from facegrid.domain.errors import ConfigurationError, Unavailable
+from facegrid.gateway.access import Security
 from facegrid.gateway.server import GatewayServer
 from facegrid.metrics import Metrics, serving
+from facegrid.serving.security import inner_security, open_security
 from facegrid.serving.stores import OpenStore, open_store
 from facegrid.serving.succession import following
 from facegrid.serving.wiring import Application, Vision, build_application, build_engine
@@ -31,12 +33,12 @@ _LAST_PORT = 65535
 
 async def serve_forever(settings: Settings, listen: str, *, insecure: bool) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises ConfigurationError."""
-    check_addresses(listen, settings.metrics, insecure=insecure)
+    check_addresses(listen, settings, insecure=insecure)
     stopping, log = asyncio.Event(), structlog.get_logger()
     loading = asyncio.current_task()
     _on_signals(loading.cancel if loading else stopping.set)
     try:
-        async with _running(settings, listen) as address:
+        async with _running(settings, listen, open_security(settings)) as address:
             _on_signals(stopping.set)
             log.info("serving", address=address)
             await stopping.wait()
@@ -45,17 +47,18 @@ async def serve_forever(settings: Settings, listen: str, *, insecure: bool) -> N
         log.info("stopped while loading")
 
 
-def check_addresses(listen: str, metrics: str, *, insecure: bool) -> None:
-    """Check the address of the service, and that of its metrics, if there is one, as `check_address` does."""
-    for address in filter(None, (listen, metrics)):
-        check_address(address, insecure=insecure)
-
-
-def check_address(listen: str, *, insecure: bool) -> None:
-    """Raise ConfigurationError for what is no address, and for one that others reach unless `insecure`."""
-    if not _is_loopback(listen) and not insecure:
+def check_addresses(listen: str, settings: Settings, *, insecure: bool) -> None:
+    """Raise ConfigurationError for what is no address, and for one that anyone may call unless `insecure`."""
+    known = settings.tls_certificate and (settings.tls_client_ca or settings.auth_jwks)
+    if not (_is_loopback(listen) or known or insecure):
         raise ConfigurationError(
-            f"{listen} can be reached from other machines and there is no authentication yet; listen on "
+            f"{listen} can be reached from other machines and nobody would know who calls; set "
+            "FACEGRID_TLS_CERTIFICATE, FACEGRID_TLS_KEY, FACEGRID_AUTH_POLICY, and FACEGRID_TLS_CLIENT_CA or "
+            "FACEGRID_AUTH_JWKS; or listen on 127.0.0.1, or insist with --insecure"
+        )
+    if settings.metrics and not (_is_loopback(settings.metrics) or insecure):
+        raise ConfigurationError(
+            f"the metrics at {settings.metrics} can be read from other machines, by anyone; serve them on "
             "127.0.0.1, or insist with --insecure"
         )
 
@@ -75,7 +78,7 @@ class LocalRuntime:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="facegrid", daemon=True)
         alone = settings.model_copy(update={"metrics": ""})  # which a server beside it may serve
-        self._context = _running(alone, f"unix:{self._folder.name}/socket")
+        self._context = _running(alone, f"unix:{self._folder.name}/socket", inner_security(alone))
 
     def start(self) -> str:
         """Start and return the address once all is loaded. Raises ConfigurationError."""
@@ -99,14 +102,14 @@ class LocalRuntime:
 
 
 @asynccontextmanager
-async def _running(settings: Settings, listen: str) -> AsyncIterator[str]:
+async def _running(settings: Settings, listen: str, security: Security) -> AsyncIterator[str]:
     with closing(build_engine(settings, workers=os.cpu_count() or 1)) as engine:
-        async with running(settings, listen, engine) as address:
+        async with running(settings, listen, engine, security) as address:
             yield address
 
 
 @asynccontextmanager
-async def running(settings: Settings, listen: str, vision: Vision) -> AsyncIterator[str]:
+async def running(settings: Settings, listen: str, vision: Vision, security: Security) -> AsyncIterator[str]:
     """Serve around the models until the context ends, then drain; yields the address.
 
     Raises ConfigurationError.
@@ -116,8 +119,12 @@ async def running(settings: Settings, listen: str, vision: Vision) -> AsyncItera
         store = await asyncio.to_thread(open_store, settings, lock)
         stack.push_async_callback(asyncio.to_thread, store.close)
         metrics = Metrics()
-        application = stack.enter_context(closing(build_application(settings, store, vision, metrics)))
-        server = GatewayServer(application.servicers, settings.max_message_bytes, settings.max_calls, metrics)
+        application = stack.enter_context(
+            closing(build_application(settings, store, vision, metrics, security.access))
+        )
+        server = GatewayServer(
+            application.servicers, settings.max_message_bytes, settings.max_calls, metrics, security
+        )
         with _at_start():
             await application.warm()
             if not store.succeed:

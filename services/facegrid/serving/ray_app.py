@@ -6,7 +6,6 @@ from pydantic import BaseModel
 from ray import serve
 
 from facegrid.serving.deployments import Attributes, Detector, Embedder, Gateway
-from facegrid.serving.local import check_address
 from facegrid.serving.ray_environment import check_environment
 
 
@@ -21,8 +20,10 @@ class Arguments(BaseModel):
 def build(arguments: Arguments) -> serve.Application:
     """Compose the tiers behind the gateway. Raises ConfigurationError."""
     check_environment()
-    check_address(arguments.listen, insecure=arguments.insecure)
     deployment: Any = serve.deployment
     tiers = [deployment(tier).bind(arguments.settings) for tier in (Detector, Embedder, Attributes)]
-    application: serve.Application = deployment(Gateway).bind(arguments.settings, arguments.listen, *tiers)
+    gateway = deployment(Gateway).bind(
+        arguments.settings, arguments.listen, *tiers, insecure=arguments.insecure
+    )
+    application: serve.Application = gateway
     return application

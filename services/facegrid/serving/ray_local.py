@@ -18,6 +18,7 @@ from pydantic import SecretStr, ValidationError
 from facegrid.domain.errors import ConfigurationError
 from facegrid.serving.local import check_addresses
 from facegrid.serving.ray_environment import LOOPBACK_ONLY, RAY_ENVIRONMENT
+from facegrid.serving.security import open_security
 from facegrid.serving.wiring import build_engine, check_pack
 from facegrid.settings import Settings
 
@@ -39,9 +40,11 @@ _SHUTDOWN_S = 30  # what ending the tiers may take beyond draining the gateway
 async def serve_forever_on_ray(settings: Settings, listen: str, config: Path, *, insecure: bool) -> None:
     """Run a Serve configuration until SIGTERM or SIGINT, then drain; SIGHUP deploys what changed in it.
 
-    Raises ConfigurationError.
+    The settings in its `args` count where neither the environment nor a flag says otherwise. Raises
+    ConfigurationError.
     """
-    check_addresses(listen, settings.metrics, insecure=insecure)
+    check_addresses(listen, settings, insecure=insecure)
+    open_security(settings)  # what is wrong with it is said here, and not in the log of a replica
     if listen.endswith(":0"):
         raise ConfigurationError("a gateway that starts again must find its port; listen on a number but 0")
     check_pack(build_engine(settings, workers=1), settings.pack)
@@ -68,7 +71,10 @@ def _read(config: Path, arguments: Arguments) -> ServeDeploySchema:
         schema = ServeDeploySchema.model_validate(yaml.safe_load(config.read_text("utf-8")))
     except (ValidationError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{config} is no Serve configuration: {error}") from None
-    schema.applications[0].args = arguments.model_dump()
+    (application,) = schema.applications
+    given = Arguments.model_validate(application.args)
+    own = arguments.model_copy(update={"settings": given.settings | arguments.settings})
+    application.args = own.model_dump()
     return schema
 
 

@@ -55,7 +55,9 @@ async def _lead(settings: Settings, store: OpenStore, vision: Vision, server: Ga
     log = structlog.get_logger()
     log.info("taking over")
     async with AsyncExitStack() as stack:
-        application = stack.enter_context(closing(build_application(settings, store, vision, server.metrics)))
+        application = stack.enter_context(
+            closing(build_application(settings, store, vision, server.metrics, server.security.access))
+        )
         for step in (application.recover, application.load):
             while True:
                 try:

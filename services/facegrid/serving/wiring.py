@@ -13,6 +13,7 @@ import structlog
 from facegrid.domain.attributes import Attribute
 from facegrid.domain.detection import DetectionMode, DetectionOptions
 from facegrid.domain.errors import ConfigurationError, FacegridError, PackNotFound
+from facegrid.gateway.access import AccessControl
 from facegrid.gateway.bulk_servicer import BulkServicer
 from facegrid.gateway.face_servicer import FaceServicer
 from facegrid.gateway.gallery_servicer import GalleryServicer
@@ -169,7 +170,9 @@ def check_pack(packs: Packs, name: str) -> None:
 def build_engine(settings: Settings, workers: int) -> VisionEngine:
     """Make what runs models in this process; `workers` is how many CPUs it may use."""
     return_freed_memory(workers)
-    device = choose_device(settings.device, half_precision=settings.half_precision)
+    device = choose_device(
+        settings.device, half_precision=settings.half_precision, memory_mib=settings.cuda_memory_mib
+    )
     structlog.get_logger().info("models run on", device=device.kind, cores=workers)
     return VisionEngine(
         PackFolder(settings.models, threads=min(workers, _MOST_RUN_THREADS), device=device),
@@ -180,7 +183,13 @@ def build_engine(settings: Settings, workers: int) -> VisionEngine:
     )
 
 
-def build_application(settings: Settings, store: OpenStore, vision: Vision, metrics: Metrics) -> Application:
+def build_application(
+    settings: Settings,
+    store: OpenStore,
+    vision: Vision,
+    metrics: Metrics,
+    access: AccessControl | None = None,
+) -> Application:
     """Compose the service of an object store and models, to lead or to follow. Raises ConfigurationError."""
     index = _index(settings, store.check_owner)
     records, projection = _state(store, index)
@@ -206,6 +215,7 @@ def build_application(settings: Settings, store: OpenStore, vision: Vision, metr
             galleries,
             Subjects(galleries, records, projection, writes, twins),
             Update(galleries, records, projection, writes, twins),
+            access,
         ),
         IdentityServicer(
             Enroll(galleries, extract, records, projection, writes, twins=twins),

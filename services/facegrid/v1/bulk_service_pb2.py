@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from facegrid.v1 import access_pb2 as facegrid_dot_v1_dot_access__pb2
 from facegrid.v1 import types_pb2 as facegrid_dot_v1_dot_types__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66\x61\x63\x65grid/v1/bulk_service.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x17\x66\x61\x63\x65grid/v1/types.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xd0\x01\n\x0f\x45ncounterLabels\x12<\n\x08metadata\x18\x01 \x03(\x0b\x32*.facegrid.v1.EncounterLabels.MetadataEntry\x12\x15\n\rsub_galleries\x18\x02 \x03(\t\x12#\n\x06status\x18\x03 \x01(\x0e\x32\x13.facegrid.v1.Status\x1a\x43\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.facegrid.v1.Value:\x02\x38\x01\"\x8c\x02\n\x16ImportTemplatesRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1e\n\x10template_version\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x0bsubject_ids\x18\x04 \x03(\t\x12\x0f\n\x07vectors\x18\x05 \x01(\x0c\x12\r\n\x05norms\x18\x06 \x03(\x02\x12\x15\n\rsample_counts\x18\x07 \x03(\x05\x12,\n\x06labels\x18\x08 \x03(\x0b\x32\x1c.facegrid.v1.EncounterLabels\x12\x13\n\x05total\x18\t \x01(\x03\x42\x04\xe2\x41\x01\x02\"c\n\x17ImportTemplatesResponse\x12\x10\n\x08received\x18\x01 \x01(\x03\x12\x12\n\nsearchable\x18\x02 \x01(\x03\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x10\n\x08repeated\x18\x04 \x01(\x08\"\x8e\x01\n\x16\x45xportTemplatesRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x1b\n\x13include_photographs\x18\x04 \x01(\x08\"\x9b\x01\n\x17\x45xportTemplatesResponse\x12\x32\n\nencounters\x18\x01 \x03(\x0b\x32\x1e.facegrid.v1.ExportedEncounter\x12\x33\n\nphotograph\x18\x02 \x01(\x0b\x32\x1f.facegrid.v1.ExportedPhotograph\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"r\n\x11\x45xportedEncounter\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12)\n\tencounter\x18\x02 \x01(\x0b\x32\x16.facegrid.v1.Encounter\x12\x0f\n\x07vectors\x18\x03 \x01(\x0c\x12\r\n\x05norms\x18\x04 \x03(\x02\"b\n\x12\x45xportedPhotograph\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65ncounter_id\x18\x02 \x01(\t\x12\x0e\n\x06sample\x18\x03 \x01(\x05\x12\x12\n\nphotograph\x18\x04 \x01(\x0c\x32\xd4\x01\n\x0b\x42ulkService\x12`\n\x0fImportTemplates\x12#.facegrid.v1.ImportTemplatesRequest\x1a$.facegrid.v1.ImportTemplatesResponse(\x01\x30\x01\x12\x63\n\x0f\x45xportTemplates\x12#.facegrid.v1.ExportTemplatesRequest\x1a$.facegrid.v1.ExportTemplatesResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66\x61\x63\x65grid/v1/bulk_service.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x18\x66\x61\x63\x65grid/v1/access.proto\x1a\x17\x66\x61\x63\x65grid/v1/types.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xd0\x01\n\x0f\x45ncounterLabels\x12<\n\x08metadata\x18\x01 \x03(\x0b\x32*.facegrid.v1.EncounterLabels.MetadataEntry\x12\x15\n\rsub_galleries\x18\x02 \x03(\t\x12#\n\x06status\x18\x03 \x01(\x0e\x32\x13.facegrid.v1.Status\x1a\x43\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.facegrid.v1.Value:\x02\x38\x01\"\x90\x02\n\x16ImportTemplatesRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x19\n\x07gallery\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xf0\xc7\x18\x01\x12\x1e\n\x10template_version\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x0bsubject_ids\x18\x04 \x03(\t\x12\x0f\n\x07vectors\x18\x05 \x01(\x0c\x12\r\n\x05norms\x18\x06 \x03(\x02\x12\x15\n\rsample_counts\x18\x07 \x03(\x05\x12,\n\x06labels\x18\x08 \x03(\x0b\x32\x1c.facegrid.v1.EncounterLabels\x12\x13\n\x05total\x18\t \x01(\x03\x42\x04\xe2\x41\x01\x02\"c\n\x17ImportTemplatesResponse\x12\x10\n\x08received\x18\x01 \x01(\x03\x12\x12\n\nsearchable\x18\x02 \x01(\x03\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x10\n\x08repeated\x18\x04 \x01(\x08\"\x98\x01\n\x16\x45xportTemplatesRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x19\n\x07gallery\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xf0\xc7\x18\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\x12!\n\x13include_photographs\x18\x04 \x01(\x08\x42\x04\xe8\xc7\x18\x07\"\x9b\x01\n\x17\x45xportTemplatesResponse\x12\x32\n\nencounters\x18\x01 \x03(\x0b\x32\x1e.facegrid.v1.ExportedEncounter\x12\x33\n\nphotograph\x18\x02 \x01(\x0b\x32\x1f.facegrid.v1.ExportedPhotograph\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"r\n\x11\x45xportedEncounter\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12)\n\tencounter\x18\x02 \x01(\x0b\x32\x16.facegrid.v1.Encounter\x12\x0f\n\x07vectors\x18\x03 \x01(\x0c\x12\r\n\x05norms\x18\x04 \x03(\x02\"b\n\x12\x45xportedPhotograph\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65ncounter_id\x18\x02 \x01(\t\x12\x0e\n\x06sample\x18\x03 \x01(\x05\x12\x12\n\nphotograph\x18\x04 \x01(\x0c\x32\xde\x01\n\x0b\x42ulkService\x12\x66\n\x0fImportTemplates\x12#.facegrid.v1.ImportTemplatesRequest\x1a$.facegrid.v1.ImportTemplatesResponse\"\x04\xe8\xc7\x18\x04(\x01\x30\x01\x12g\n\x0f\x45xportTemplates\x12#.facegrid.v1.ExportTemplatesRequest\x1a$.facegrid.v1.ExportTemplatesResponse\"\x07\x90\x02\x01\xe8\xc7\x18\x08\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,31 +37,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENCOUNTERLABELS_METADATAENTRY']._loaded_options = None
   _globals['_ENCOUNTERLABELS_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_IMPORTTEMPLATESREQUEST'].fields_by_name['gallery']._loaded_options = None
-  _globals['_IMPORTTEMPLATESREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_IMPORTTEMPLATESREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002\360\307\030\001'
   _globals['_IMPORTTEMPLATESREQUEST'].fields_by_name['template_version']._loaded_options = None
   _globals['_IMPORTTEMPLATESREQUEST'].fields_by_name['template_version']._serialized_options = b'\342A\001\002'
   _globals['_IMPORTTEMPLATESREQUEST'].fields_by_name['total']._loaded_options = None
   _globals['_IMPORTTEMPLATESREQUEST'].fields_by_name['total']._serialized_options = b'\342A\001\002'
   _globals['_EXPORTTEMPLATESREQUEST'].fields_by_name['gallery']._loaded_options = None
-  _globals['_EXPORTTEMPLATESREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_EXPORTTEMPLATESREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002\360\307\030\001'
+  _globals['_EXPORTTEMPLATESREQUEST'].fields_by_name['include_photographs']._loaded_options = None
+  _globals['_EXPORTTEMPLATESREQUEST'].fields_by_name['include_photographs']._serialized_options = b'\350\307\030\007'
+  _globals['_BULKSERVICE'].methods_by_name['ImportTemplates']._loaded_options = None
+  _globals['_BULKSERVICE'].methods_by_name['ImportTemplates']._serialized_options = b'\350\307\030\004'
   _globals['_BULKSERVICE'].methods_by_name['ExportTemplates']._loaded_options = None
-  _globals['_BULKSERVICE'].methods_by_name['ExportTemplates']._serialized_options = b'\220\002\001'
-  _globals['_ENCOUNTERLABELS']._serialized_start=106
-  _globals['_ENCOUNTERLABELS']._serialized_end=314
-  _globals['_ENCOUNTERLABELS_METADATAENTRY']._serialized_start=247
-  _globals['_ENCOUNTERLABELS_METADATAENTRY']._serialized_end=314
-  _globals['_IMPORTTEMPLATESREQUEST']._serialized_start=317
-  _globals['_IMPORTTEMPLATESREQUEST']._serialized_end=585
-  _globals['_IMPORTTEMPLATESRESPONSE']._serialized_start=587
-  _globals['_IMPORTTEMPLATESRESPONSE']._serialized_end=686
-  _globals['_EXPORTTEMPLATESREQUEST']._serialized_start=689
-  _globals['_EXPORTTEMPLATESREQUEST']._serialized_end=831
-  _globals['_EXPORTTEMPLATESRESPONSE']._serialized_start=834
-  _globals['_EXPORTTEMPLATESRESPONSE']._serialized_end=989
-  _globals['_EXPORTEDENCOUNTER']._serialized_start=991
-  _globals['_EXPORTEDENCOUNTER']._serialized_end=1105
-  _globals['_EXPORTEDPHOTOGRAPH']._serialized_start=1107
-  _globals['_EXPORTEDPHOTOGRAPH']._serialized_end=1205
-  _globals['_BULKSERVICE']._serialized_start=1208
-  _globals['_BULKSERVICE']._serialized_end=1420
+  _globals['_BULKSERVICE'].methods_by_name['ExportTemplates']._serialized_options = b'\220\002\001\350\307\030\010'
+  _globals['_ENCOUNTERLABELS']._serialized_start=132
+  _globals['_ENCOUNTERLABELS']._serialized_end=340
+  _globals['_ENCOUNTERLABELS_METADATAENTRY']._serialized_start=273
+  _globals['_ENCOUNTERLABELS_METADATAENTRY']._serialized_end=340
+  _globals['_IMPORTTEMPLATESREQUEST']._serialized_start=343
+  _globals['_IMPORTTEMPLATESREQUEST']._serialized_end=615
+  _globals['_IMPORTTEMPLATESRESPONSE']._serialized_start=617
+  _globals['_IMPORTTEMPLATESRESPONSE']._serialized_end=716
+  _globals['_EXPORTTEMPLATESREQUEST']._serialized_start=719
+  _globals['_EXPORTTEMPLATESREQUEST']._serialized_end=871
+  _globals['_EXPORTTEMPLATESRESPONSE']._serialized_start=874
+  _globals['_EXPORTTEMPLATESRESPONSE']._serialized_end=1029
+  _globals['_EXPORTEDENCOUNTER']._serialized_start=1031
+  _globals['_EXPORTEDENCOUNTER']._serialized_end=1145
+  _globals['_EXPORTEDPHOTOGRAPH']._serialized_start=1147
+  _globals['_EXPORTEDPHOTOGRAPH']._serialized_end=1245
+  _globals['_BULKSERVICE']._serialized_start=1248
+  _globals['_BULKSERVICE']._serialized_end=1470
 # @@protoc_insertion_point(module_scope)

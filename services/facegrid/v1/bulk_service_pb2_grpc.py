@@ -67,7 +67,7 @@ class BulkServiceServicer:
     def ExportTemplates(self, request, context):
         """ExportTemplates sends all encounters, each once, in an order that means nothing. What changes meanwhile
         may be seen or not.
-        Permission: admin.
+        Permission: template.read; image.read as well for photographs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,7 @@ class BulkServiceStub:
     ExportTemplates: _grpc.UnaryStreamMultiCallable[_bulk_service_pb2.ExportTemplatesRequest, _bulk_service_pb2.ExportTemplatesResponse]
     """ExportTemplates sends all encounters, each once, in an order that means nothing. What changes meanwhile
     may be seen or not.
-    Permission: admin.
+    Permission: template.read; image.read as well for photographs.
     """
 
 @_typing.type_check_only
@@ -65,7 +65,7 @@ class BulkServiceAsyncStub(BulkServiceStub):
     ExportTemplates: _aio.UnaryStreamMultiCallable[_bulk_service_pb2.ExportTemplatesRequest, _bulk_service_pb2.ExportTemplatesResponse]  # type: ignore[assignment]
     """ExportTemplates sends all encounters, each once, in an order that means nothing. What changes meanwhile
     may be seen or not.
-    Permission: admin.
+    Permission: template.read; image.read as well for photographs.
     """
 
 class BulkServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -94,7 +94,7 @@ class BulkServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_bulk_service_pb2.ExportTemplatesResponse], _abc.AsyncIterator[_bulk_service_pb2.ExportTemplatesResponse]]:
         """ExportTemplates sends all encounters, each once, in an order that means nothing. What changes meanwhile
         may be seen or not.
-        Permission: admin.
+        Permission: template.read; image.read as well for photographs.
         """
 
 def add_BulkServiceServicer_to_server(servicer: BulkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -96,12 +96,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: of several servers on one store, the one that does what changes it can't be reached, or another
     is about to take its place. Retry.
     """
+    ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 32
+    """UNAVAILABLE: the server is stopping and takes no more calls. Retry."""
     ERROR_REASON_MAINTENANCE_RUNNING: _ErrorReason.ValueType  # 38
     """FAILED_PRECONDITION: another call does work on the gallery of which one runs at a time."""
     ERROR_REASON_WRONG_MIGRATION_STATE: _ErrorReason.ValueType  # 40
     """FAILED_PRECONDITION: the gallery's migration to another pack, or the lack of one, does not allow it."""
     ERROR_REASON_GALLERY_MOVED: _ErrorReason.ValueType  # 41
     """UNAVAILABLE: a migration of the gallery ended while the call was under way. Retry."""
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 42
+    """UNAUTHENTICATED: no certificate or token says who calls, or it is not valid."""
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 43
+    """PERMISSION_DENIED: no grant of the policy allows the caller this."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed; the comment gives the status code that comes with it."""
@@ -178,10 +184,16 @@ ERROR_REASON_LEADER_UNAVAILABLE: ErrorReason.ValueType  # 31
 """UNAVAILABLE: of several servers on one store, the one that does what changes it can't be reached, or another
 is about to take its place. Retry.
 """
+ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 32
+"""UNAVAILABLE: the server is stopping and takes no more calls. Retry."""
 ERROR_REASON_MAINTENANCE_RUNNING: ErrorReason.ValueType  # 38
 """FAILED_PRECONDITION: another call does work on the gallery of which one runs at a time."""
 ERROR_REASON_WRONG_MIGRATION_STATE: ErrorReason.ValueType  # 40
 """FAILED_PRECONDITION: the gallery's migration to another pack, or the lack of one, does not allow it."""
 ERROR_REASON_GALLERY_MOVED: ErrorReason.ValueType  # 41
 """UNAVAILABLE: a migration of the gallery ended while the call was under way. Retry."""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 42
+"""UNAUTHENTICATED: no certificate or token says who calls, or it is not valid."""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 43
+"""PERMISSION_DENIED: no grant of the policy allows the caller this."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -145,7 +145,7 @@ class GalleryServiceServicer:
 
     def UpdateSubject(self, request, context):
         """UpdateSubject changes a subject's status. Searches that begin when it is answered see the change.
-        Permission: enroll. Errors: SUBJECT_NOT_FOUND.
+        Permission: update. Errors: SUBJECT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,7 +153,7 @@ class GalleryServiceServicer:
 
     def UpdateEncounter(self, request, context):
         """UpdateEncounter changes labels of an encounter. Searches that begin when it is answered see the change.
-        Permission: enroll. Errors: SUBJECT_NOT_FOUND, ENCOUNTER_NOT_FOUND.
+        Permission: update. Errors: SUBJECT_NOT_FOUND, ENCOUNTER_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -62,11 +62,11 @@ class GalleryServiceStub:
     """
     UpdateSubject: _grpc.UnaryUnaryMultiCallable[_gallery_service_pb2.UpdateSubjectRequest, _gallery_service_pb2.UpdateSubjectResponse]
     """UpdateSubject changes a subject's status. Searches that begin when it is answered see the change.
-    Permission: enroll. Errors: SUBJECT_NOT_FOUND.
+    Permission: update. Errors: SUBJECT_NOT_FOUND.
     """
     UpdateEncounter: _grpc.UnaryUnaryMultiCallable[_gallery_service_pb2.UpdateEncounterRequest, _gallery_service_pb2.UpdateEncounterResponse]
     """UpdateEncounter changes labels of an encounter. Searches that begin when it is answered see the change.
-    Permission: enroll. Errors: SUBJECT_NOT_FOUND, ENCOUNTER_NOT_FOUND.
+    Permission: update. Errors: SUBJECT_NOT_FOUND, ENCOUNTER_NOT_FOUND.
     """
     DeleteSubject: _grpc.UnaryUnaryMultiCallable[_gallery_service_pb2.DeleteSubjectRequest, _gallery_service_pb2.DeleteSubjectResponse]
     """DeleteSubject removes a subject with all its encounters. It cannot be undone.
@@ -111,11 +111,11 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     """
     UpdateSubject: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.UpdateSubjectRequest, _gallery_service_pb2.UpdateSubjectResponse]  # type: ignore[assignment]
     """UpdateSubject changes a subject's status. Searches that begin when it is answered see the change.
-    Permission: enroll. Errors: SUBJECT_NOT_FOUND.
+    Permission: update. Errors: SUBJECT_NOT_FOUND.
     """
     UpdateEncounter: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.UpdateEncounterRequest, _gallery_service_pb2.UpdateEncounterResponse]  # type: ignore[assignment]
     """UpdateEncounter changes labels of an encounter. Searches that begin when it is answered see the change.
-    Permission: enroll. Errors: SUBJECT_NOT_FOUND, ENCOUNTER_NOT_FOUND.
+    Permission: update. Errors: SUBJECT_NOT_FOUND, ENCOUNTER_NOT_FOUND.
     """
     DeleteSubject: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.DeleteSubjectRequest, _gallery_service_pb2.DeleteSubjectResponse]  # type: ignore[assignment]
     """DeleteSubject removes a subject with all its encounters. It cannot be undone.
@@ -199,7 +199,7 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_service_pb2.UpdateSubjectResponse, _abc.Awaitable[_gallery_service_pb2.UpdateSubjectResponse]]:
         """UpdateSubject changes a subject's status. Searches that begin when it is answered see the change.
-        Permission: enroll. Errors: SUBJECT_NOT_FOUND.
+        Permission: update. Errors: SUBJECT_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -209,7 +209,7 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_service_pb2.UpdateEncounterResponse, _abc.Awaitable[_gallery_service_pb2.UpdateEncounterResponse]]:
         """UpdateEncounter changes labels of an encounter. Searches that begin when it is answered see the change.
-        Permission: enroll. Errors: SUBJECT_NOT_FOUND, ENCOUNTER_NOT_FOUND.
+        Permission: update. Errors: SUBJECT_NOT_FOUND, ENCOUNTER_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

@@ -22,56 +22,65 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from facegrid.v1 import access_pb2 as facegrid_dot_v1_dot_access__pb2
 from facegrid.v1 import filter_pb2 as facegrid_dot_v1_dot_filter__pb2
 from facegrid.v1 import types_pb2 as facegrid_dot_v1_dot_types__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"facegrid/v1/identity_service.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x18\x66\x61\x63\x65grid/v1/filter.proto\x1a\x17\x66\x61\x63\x65grid/v1/types.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xd5\x03\n\rEnrollRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\nsubject_id\x18\x03 \x01(\t\x12%\n\x04mode\x18\x04 \x01(\x0e\x32\x17.facegrid.v1.EnrollMode\x12*\n\x07samples\x18\x05 \x03(\x0b\x32\x13.facegrid.v1.SampleB\x04\xe2\x41\x01\x02\x12)\n\x05\x66\x61\x63\x65s\x18\x06 \x01(\x0e\x32\x1a.facegrid.v1.FaceSelection\x12\x30\n\tdetection\x18\x07 \x01(\x0b\x32\x1d.facegrid.v1.DetectionOptions\x12:\n\x08metadata\x18\x08 \x03(\x0b\x32(.facegrid.v1.EnrollRequest.MetadataEntry\x12\x15\n\rsub_galleries\x18\t \x03(\t\x12#\n\x06status\x18\n \x01(\x0e\x32\x13.facegrid.v1.Status\x1a\x43\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.facegrid.v1.Value:\x02\x38\x01\"a\n\x0e\x45nrollResponse\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12)\n\tencounter\x18\x02 \x01(\x0b\x32\x16.facegrid.v1.Encounter\x12\x10\n\x08revision\x18\x03 \x01(\t\"\x8b\x02\n\rVerifyRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12(\n\x05probe\x18\x04 \x01(\x0b\x32\x13.facegrid.v1.SampleB\x04\xe2\x41\x01\x02\x12)\n\x05\x66\x61\x63\x65s\x18\x05 \x01(\x0e\x32\x1a.facegrid.v1.FaceSelection\x12\x14\n\x0cmin_revision\x18\x06 \x01(\t\x12\x30\n\tdetection\x18\x07 \x01(\x0b\x32\x1d.facegrid.v1.DetectionOptions\"\xeb\x01\n\x0eVerifyResponse\x12\r\n\x05score\x18\x01 \x01(\x02\x12\'\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x15.facegrid.v1.Decision\x12)\n\tthreshold\x18\x03 \x01(\x0b\x32\x16.facegrid.v1.Threshold\x12\'\n\x04\x66\x61\x63\x65\x18\x04 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\x12\x14\n\x0c\x65ncounter_id\x18\x05 \x01(\t\x12\x0e\n\x06sample\x18\x06 \x01(\x05\x12\'\n\x06search\x18\x07 \x01(\x0b\x32\x17.facegrid.v1.SearchInfo\"\x96\x03\n\x0fIdentifyRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12#\n\x06probes\x18\x03 \x03(\x0b\x32\x13.facegrid.v1.Sample\x12)\n\x05\x66\x61\x63\x65s\x18\x04 \x01(\x0e\x32\x1a.facegrid.v1.FaceSelection\x12\x10\n\x03top\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x1f\n\x17include_below_threshold\x18\x06 \x01(\x08\x12\x14\n\x0cmin_revision\x18\x07 \x01(\t\x12\x30\n\tdetection\x18\x08 \x01(\x0b\x32\x1d.facegrid.v1.DetectionOptions\x12\x17\n\x0fother_galleries\x18\t \x03(\t\x12\x13\n\x0bsubject_ids\x18\n \x03(\t\x12#\n\x06\x66ilter\x18\x0b \x01(\x0b\x32\x13.facegrid.v1.Filter\x12\x18\n\x10probe_subject_id\x18\x0c \x01(\tB\x06\n\x04_top\"\xc5\x01\n\x10IdentifyResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.facegrid.v1.IdentifyResult\x12)\n\tthreshold\x18\x02 \x01(\x0b\x32\x16.facegrid.v1.Threshold\x12\'\n\x06search\x18\x03 \x01(\x0b\x32\x17.facegrid.v1.SearchInfo\x12/\n\x0eother_searches\x18\x04 \x03(\x0b\x32\x17.facegrid.v1.SearchInfo\"\x8e\x01\n\x0eIdentifyResult\x12\'\n\x04\x66\x61\x63\x65\x18\x01 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\x12\'\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x15.facegrid.v1.Decision\x12*\n\ncandidates\x18\x03 \x03(\x0b\x32\x16.facegrid.v1.Candidate\"e\n\tCandidate\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x14\n\x0c\x65ncounter_id\x18\x03 \x01(\t\x12\x0e\n\x06sample\x18\x04 \x01(\x05\x12\x0f\n\x07gallery\x18\x05 \x01(\t*o\n\nEnrollMode\x12\x1b\n\x17\x45NROLL_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45NROLL_MODE_CREATE\x10\x01\x12\x13\n\x0f\x45NROLL_MODE_ADD\x10\x02\x12\x17\n\x13\x45NROLL_MODE_REPLACE\x10\x03\x32\xea\x01\n\x0fIdentityService\x12\x41\n\x06\x45nroll\x12\x1a.facegrid.v1.EnrollRequest\x1a\x1b.facegrid.v1.EnrollResponse\x12\x46\n\x06Verify\x12\x1a.facegrid.v1.VerifyRequest\x1a\x1b.facegrid.v1.VerifyResponse\"\x03\x90\x02\x01\x12L\n\x08Identify\x12\x1c.facegrid.v1.IdentifyRequest\x1a\x1d.facegrid.v1.IdentifyResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"facegrid/v1/identity_service.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x18\x66\x61\x63\x65grid/v1/access.proto\x1a\x18\x66\x61\x63\x65grid/v1/filter.proto\x1a\x17\x66\x61\x63\x65grid/v1/types.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xd9\x03\n\rEnrollRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x19\n\x07gallery\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xf0\xc7\x18\x01\x12\x12\n\nsubject_id\x18\x03 \x01(\t\x12%\n\x04mode\x18\x04 \x01(\x0e\x32\x17.facegrid.v1.EnrollMode\x12*\n\x07samples\x18\x05 \x03(\x0b\x32\x13.facegrid.v1.SampleB\x04\xe2\x41\x01\x02\x12)\n\x05\x66\x61\x63\x65s\x18\x06 \x01(\x0e\x32\x1a.facegrid.v1.FaceSelection\x12\x30\n\tdetection\x18\x07 \x01(\x0b\x32\x1d.facegrid.v1.DetectionOptions\x12:\n\x08metadata\x18\x08 \x03(\x0b\x32(.facegrid.v1.EnrollRequest.MetadataEntry\x12\x15\n\rsub_galleries\x18\t \x03(\t\x12#\n\x06status\x18\n \x01(\x0e\x32\x13.facegrid.v1.Status\x1a\x43\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.facegrid.v1.Value:\x02\x38\x01\"a\n\x0e\x45nrollResponse\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12)\n\tencounter\x18\x02 \x01(\x0b\x32\x16.facegrid.v1.Encounter\x12\x10\n\x08revision\x18\x03 \x01(\t\"\x8f\x02\n\rVerifyRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x19\n\x07gallery\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xf0\xc7\x18\x01\x12\x18\n\nsubject_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12(\n\x05probe\x18\x04 \x01(\x0b\x32\x13.facegrid.v1.SampleB\x04\xe2\x41\x01\x02\x12)\n\x05\x66\x61\x63\x65s\x18\x05 \x01(\x0e\x32\x1a.facegrid.v1.FaceSelection\x12\x14\n\x0cmin_revision\x18\x06 \x01(\t\x12\x30\n\tdetection\x18\x07 \x01(\x0b\x32\x1d.facegrid.v1.DetectionOptions\"\xeb\x01\n\x0eVerifyResponse\x12\r\n\x05score\x18\x01 \x01(\x02\x12\'\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x15.facegrid.v1.Decision\x12)\n\tthreshold\x18\x03 \x01(\x0b\x32\x16.facegrid.v1.Threshold\x12\'\n\x04\x66\x61\x63\x65\x18\x04 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\x12\x14\n\x0c\x65ncounter_id\x18\x05 \x01(\t\x12\x0e\n\x06sample\x18\x06 \x01(\x05\x12\'\n\x06search\x18\x07 \x01(\x0b\x32\x17.facegrid.v1.SearchInfo\"\xa6\x03\n\x0fIdentifyRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x19\n\x07gallery\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xf0\xc7\x18\x01\x12#\n\x06probes\x18\x03 \x03(\x0b\x32\x13.facegrid.v1.Sample\x12)\n\x05\x66\x61\x63\x65s\x18\x04 \x01(\x0e\x32\x1a.facegrid.v1.FaceSelection\x12\x10\n\x03top\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12%\n\x17include_below_threshold\x18\x06 \x01(\x08\x42\x04\xe8\xc7\x18\x03\x12\x14\n\x0cmin_revision\x18\x07 \x01(\t\x12\x30\n\tdetection\x18\x08 \x01(\x0b\x32\x1d.facegrid.v1.DetectionOptions\x12\x1d\n\x0fother_galleries\x18\t \x03(\tB\x04\xf0\xc7\x18\x01\x12\x13\n\x0bsubject_ids\x18\n \x03(\t\x12#\n\x06\x66ilter\x18\x0b \x01(\x0b\x32\x13.facegrid.v1.Filter\x12\x18\n\x10probe_subject_id\x18\x0c \x01(\tB\x06\n\x04_top\"\xc5\x01\n\x10IdentifyResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.facegrid.v1.IdentifyResult\x12)\n\tthreshold\x18\x02 \x01(\x0b\x32\x16.facegrid.v1.Threshold\x12\'\n\x06search\x18\x03 \x01(\x0b\x32\x17.facegrid.v1.SearchInfo\x12/\n\x0eother_searches\x18\x04 \x03(\x0b\x32\x17.facegrid.v1.SearchInfo\"\x8e\x01\n\x0eIdentifyResult\x12\'\n\x04\x66\x61\x63\x65\x18\x01 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\x12\'\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x15.facegrid.v1.Decision\x12*\n\ncandidates\x18\x03 \x03(\x0b\x32\x16.facegrid.v1.Candidate\"e\n\tCandidate\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x14\n\x0c\x65ncounter_id\x18\x03 \x01(\t\x12\x0e\n\x06sample\x18\x04 \x01(\x05\x12\x0f\n\x07gallery\x18\x05 \x01(\t*u\n\nEnrollMode\x12\x1b\n\x17\x45NROLL_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45NROLL_MODE_CREATE\x10\x01\x12\x13\n\x0f\x45NROLL_MODE_ADD\x10\x02\x12\x1d\n\x13\x45NROLL_MODE_REPLACE\x10\x03\x1a\x04\xe8\xc7\x18\x06\x32\xf8\x01\n\x0fIdentityService\x12G\n\x06\x45nroll\x12\x1a.facegrid.v1.EnrollRequest\x1a\x1b.facegrid.v1.EnrollResponse\"\x04\xe8\xc7\x18\x04\x12J\n\x06Verify\x12\x1a.facegrid.v1.VerifyRequest\x1a\x1b.facegrid.v1.VerifyResponse\"\x07\x90\x02\x01\xe8\xc7\x18\x01\x12P\n\x08Identify\x12\x1c.facegrid.v1.IdentifyRequest\x1a\x1d.facegrid.v1.IdentifyResponse\"\x07\x90\x02\x01\xe8\xc7\x18\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'facegrid.v1.identity_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ENROLLMODE'].values_by_name["ENROLL_MODE_REPLACE"]._loaded_options = None
+  _globals['_ENROLLMODE'].values_by_name["ENROLL_MODE_REPLACE"]._serialized_options = b'\350\307\030\006'
   _globals['_ENROLLREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_ENROLLREQUEST_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_ENROLLREQUEST'].fields_by_name['gallery']._loaded_options = None
-  _globals['_ENROLLREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_ENROLLREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002\360\307\030\001'
   _globals['_ENROLLREQUEST'].fields_by_name['samples']._loaded_options = None
   _globals['_ENROLLREQUEST'].fields_by_name['samples']._serialized_options = b'\342A\001\002'
   _globals['_VERIFYREQUEST'].fields_by_name['gallery']._loaded_options = None
-  _globals['_VERIFYREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_VERIFYREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002\360\307\030\001'
   _globals['_VERIFYREQUEST'].fields_by_name['subject_id']._loaded_options = None
   _globals['_VERIFYREQUEST'].fields_by_name['subject_id']._serialized_options = b'\342A\001\002'
   _globals['_VERIFYREQUEST'].fields_by_name['probe']._loaded_options = None
   _globals['_VERIFYREQUEST'].fields_by_name['probe']._serialized_options = b'\342A\001\002'
   _globals['_IDENTIFYREQUEST'].fields_by_name['gallery']._loaded_options = None
-  _globals['_IDENTIFYREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_IDENTIFYREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002\360\307\030\001'
+  _globals['_IDENTIFYREQUEST'].fields_by_name['include_below_threshold']._loaded_options = None
+  _globals['_IDENTIFYREQUEST'].fields_by_name['include_below_threshold']._serialized_options = b'\350\307\030\003'
+  _globals['_IDENTIFYREQUEST'].fields_by_name['other_galleries']._loaded_options = None
+  _globals['_IDENTIFYREQUEST'].fields_by_name['other_galleries']._serialized_options = b'\360\307\030\001'
+  _globals['_IDENTITYSERVICE'].methods_by_name['Enroll']._loaded_options = None
+  _globals['_IDENTITYSERVICE'].methods_by_name['Enroll']._serialized_options = b'\350\307\030\004'
   _globals['_IDENTITYSERVICE'].methods_by_name['Verify']._loaded_options = None
-  _globals['_IDENTITYSERVICE'].methods_by_name['Verify']._serialized_options = b'\220\002\001'
+  _globals['_IDENTITYSERVICE'].methods_by_name['Verify']._serialized_options = b'\220\002\001\350\307\030\001'
   _globals['_IDENTITYSERVICE'].methods_by_name['Identify']._loaded_options = None
-  _globals['_IDENTITYSERVICE'].methods_by_name['Identify']._serialized_options = b'\220\002\001'
-  _globals['_ENROLLMODE']._serialized_start=2071
-  _globals['_ENROLLMODE']._serialized_end=2182
-  _globals['_ENROLLREQUEST']._serialized_start=136
-  _globals['_ENROLLREQUEST']._serialized_end=605
-  _globals['_ENROLLREQUEST_METADATAENTRY']._serialized_start=538
-  _globals['_ENROLLREQUEST_METADATAENTRY']._serialized_end=605
-  _globals['_ENROLLRESPONSE']._serialized_start=607
-  _globals['_ENROLLRESPONSE']._serialized_end=704
-  _globals['_VERIFYREQUEST']._serialized_start=707
-  _globals['_VERIFYREQUEST']._serialized_end=974
-  _globals['_VERIFYRESPONSE']._serialized_start=977
-  _globals['_VERIFYRESPONSE']._serialized_end=1212
-  _globals['_IDENTIFYREQUEST']._serialized_start=1215
-  _globals['_IDENTIFYREQUEST']._serialized_end=1621
-  _globals['_IDENTIFYRESPONSE']._serialized_start=1624
-  _globals['_IDENTIFYRESPONSE']._serialized_end=1821
-  _globals['_IDENTIFYRESULT']._serialized_start=1824
-  _globals['_IDENTIFYRESULT']._serialized_end=1966
-  _globals['_CANDIDATE']._serialized_start=1968
-  _globals['_CANDIDATE']._serialized_end=2069
-  _globals['_IDENTITYSERVICE']._serialized_start=2185
-  _globals['_IDENTITYSERVICE']._serialized_end=2419
+  _globals['_IDENTITYSERVICE'].methods_by_name['Identify']._serialized_options = b'\220\002\001\350\307\030\002'
+  _globals['_ENROLLMODE']._serialized_start=2121
+  _globals['_ENROLLMODE']._serialized_end=2238
+  _globals['_ENROLLREQUEST']._serialized_start=162
+  _globals['_ENROLLREQUEST']._serialized_end=635
+  _globals['_ENROLLREQUEST_METADATAENTRY']._serialized_start=568
+  _globals['_ENROLLREQUEST_METADATAENTRY']._serialized_end=635
+  _globals['_ENROLLRESPONSE']._serialized_start=637
+  _globals['_ENROLLRESPONSE']._serialized_end=734
+  _globals['_VERIFYREQUEST']._serialized_start=737
+  _globals['_VERIFYREQUEST']._serialized_end=1008
+  _globals['_VERIFYRESPONSE']._serialized_start=1011
+  _globals['_VERIFYRESPONSE']._serialized_end=1246
+  _globals['_IDENTIFYREQUEST']._serialized_start=1249
+  _globals['_IDENTIFYREQUEST']._serialized_end=1671
+  _globals['_IDENTIFYRESPONSE']._serialized_start=1674
+  _globals['_IDENTIFYRESPONSE']._serialized_end=1871
+  _globals['_IDENTIFYRESULT']._serialized_start=1874
+  _globals['_IDENTIFYRESULT']._serialized_end=2016
+  _globals['_CANDIDATE']._serialized_start=2018
+  _globals['_CANDIDATE']._serialized_end=2119
+  _globals['_IDENTITYSERVICE']._serialized_start=2241
+  _globals['_IDENTITYSERVICE']._serialized_end=2489
 # @@protoc_insertion_point(module_scope)

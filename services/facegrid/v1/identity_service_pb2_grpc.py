@@ -65,7 +65,8 @@ class IdentityServiceServicer:
     def Enroll(self, request, context):
         """Enroll stores one encounter of a subject, made of all the samples or of none. It is durable, and
         searches find it, when it is answered. Photographs are kept where the gallery says so.
-        Permission: enroll. Errors: QUALITY_TOO_LOW, SUBJECT_EXISTS, REQUEST_ID_REUSED, ENCOUNTER_DELETED.
+        Permission: enroll; delete as well for the mode REPLACE.
+        Errors: QUALITY_TOO_LOW, SUBJECT_EXISTS, REQUEST_ID_REUSED, ENCOUNTER_DELETED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

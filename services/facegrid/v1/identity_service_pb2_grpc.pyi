@@ -40,7 +40,8 @@ class IdentityServiceStub:
     Enroll: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.EnrollRequest, _identity_service_pb2.EnrollResponse]
     """Enroll stores one encounter of a subject, made of all the samples or of none. It is durable, and
     searches find it, when it is answered. Photographs are kept where the gallery says so.
-    Permission: enroll. Errors: QUALITY_TOO_LOW, SUBJECT_EXISTS, REQUEST_ID_REUSED, ENCOUNTER_DELETED.
+    Permission: enroll; delete as well for the mode REPLACE.
+    Errors: QUALITY_TOO_LOW, SUBJECT_EXISTS, REQUEST_ID_REUSED, ENCOUNTER_DELETED.
     """
     Verify: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.VerifyRequest, _identity_service_pb2.VerifyResponse]
     """Verify compares a probe with one subject (1:1). The probe is not kept. Inactive encounters do not count,
@@ -67,7 +68,8 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     Enroll: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.EnrollRequest, _identity_service_pb2.EnrollResponse]  # type: ignore[assignment]
     """Enroll stores one encounter of a subject, made of all the samples or of none. It is durable, and
     searches find it, when it is answered. Photographs are kept where the gallery says so.
-    Permission: enroll. Errors: QUALITY_TOO_LOW, SUBJECT_EXISTS, REQUEST_ID_REUSED, ENCOUNTER_DELETED.
+    Permission: enroll; delete as well for the mode REPLACE.
+    Errors: QUALITY_TOO_LOW, SUBJECT_EXISTS, REQUEST_ID_REUSED, ENCOUNTER_DELETED.
     """
     Verify: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.VerifyRequest, _identity_service_pb2.VerifyResponse]  # type: ignore[assignment]
     """Verify compares a probe with one subject (1:1). The probe is not kept. Inactive encounters do not count,
@@ -97,7 +99,8 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_identity_service_pb2.EnrollResponse, _abc.Awaitable[_identity_service_pb2.EnrollResponse]]:
         """Enroll stores one encounter of a subject, made of all the samples or of none. It is durable, and
         searches find it, when it is answered. Photographs are kept where the gallery says so.
-        Permission: enroll. Errors: QUALITY_TOO_LOW, SUBJECT_EXISTS, REQUEST_ID_REUSED, ENCOUNTER_DELETED.
+        Permission: enroll; delete as well for the mode REPLACE.
+        Errors: QUALITY_TOO_LOW, SUBJECT_EXISTS, REQUEST_ID_REUSED, ENCOUNTER_DELETED.
         """
 
     @_abc_1.abstractmethod

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from facegrid.v1 import access_pb2 as facegrid_dot_v1_dot_access__pb2
 from facegrid.v1 import types_pb2 as facegrid_dot_v1_dot_types__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#facegrid/v1/migration_service.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x17\x66\x61\x63\x65grid/v1/types.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x96\x02\n\tMigration\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.facegrid.v1.MigrationState\x12\x13\n\x0b\x66ormer_pack\x18\x03 \x01(\t\x12\x0c\n\x04pack\x18\x04 \x01(\t\x12\x18\n\x10template_version\x18\x05 \x01(\t\x12\x15\n\rsubject_count\x18\x06 \x01(\x03\x12\x15\n\rsubjects_done\x18\x07 \x01(\x03\x12\x13\n\x0bleft_behind\x18\x08 \x01(\x03\x12\x0f\n\x07problem\x18\t \x01(\t\x12\x0e\n\x06shadow\x18\n \x01(\x02\x12+\n\x08shadowed\x18\x0b \x01(\x0b\x32\x19.facegrid.v1.ShadowCounts\"c\n\x0cShadowCounts\x12\x0e\n\x06\x61greed\x18\x01 \x01(\x03\x12\x0c\n\x04lost\x18\x02 \x01(\x03\x12\x0e\n\x06gained\x18\x03 \x01(\x03\x12\x15\n\rother_subject\x18\x04 \x01(\x03\x12\x0e\n\x06unseen\x18\x05 \x01(\x03\"e\n\nLeftBehind\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65ncounter_id\x18\x02 \x01(\t\x12-\n\x06reason\x18\x03 \x01(\x0e\x32\x1d.facegrid.v1.LeftBehindReason\"\xfc\x01\n\x15StartMigrationRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04pack\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1d\n\x10verify_threshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1f\n\x12identify_threshold\x18\x05 \x01(\x02H\x01\x88\x01\x01\x12\x13\n\x06shadow\x18\x06 \x01(\x02H\x02\x88\x01\x01\x42\x13\n\x11_verify_thresholdB\x15\n\x13_identify_thresholdB\t\n\x07_shadow\"C\n\x16StartMigrationResponse\x12)\n\tmigration\x18\x01 \x01(\x0b\x32\x16.facegrid.v1.Migration\"Z\n\x13GetMigrationRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"A\n\x14GetMigrationResponse\x12)\n\tmigration\x18\x01 \x01(\x0b\x32\x16.facegrid.v1.Migration\"\\\n\x15WatchMigrationRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"C\n\x16WatchMigrationResponse\x12)\n\tmigration\x18\x01 \x01(\x0b\x32\x16.facegrid.v1.Migration\"\x99\x01\n\x15ListLeftBehindRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0c\x62y_roll_back\x18\x05 \x01(\x08\"^\n\x16ListLeftBehindResponse\x12+\n\nencounters\x18\x01 \x03(\x0b\x32\x17.facegrid.v1.LeftBehind\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x0e\x43utOverRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x0cleave_behind\x18\x03 \x01(\x08\"<\n\x0f\x43utOverResponse\x12)\n\tmigration\x18\x01 \x01(\x0b\x32\x16.facegrid.v1.Migration\"l\n\x0fRollBackRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x0cleave_behind\x18\x03 \x01(\x08\"=\n\x10RollBackResponse\x12)\n\tmigration\x18\x01 \x01(\x0b\x32\x16.facegrid.v1.Migration\"s\n\x16\x46inishMigrationRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x0cleave_behind\x18\x03 \x01(\x08\"\x19\n\x17\x46inishMigrationResponse\"s\n\x16\x43\x61ncelMigrationRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x15\n\x07gallery\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x0cleave_behind\x18\x03 \x01(\x08\"\x19\n\x17\x43\x61ncelMigrationResponse*\xb7\x01\n\x10LeftBehindReason\x12\"\n\x1eLEFT_BEHIND_REASON_UNSPECIFIED\x10\x00\x12*\n&LEFT_BEHIND_REASON_PHOTOGRAPH_NOT_KEPT\x10\x01\x12,\n(LEFT_BEHIND_REASON_PHOTOGRAPH_UNREADABLE\x10\x02\x12%\n!LEFT_BEHIND_REASON_FACE_NOT_FOUND\x10\x03\x32\xc5\x05\n\x10MigrationService\x12Y\n\x0eStartMigration\x12\".facegrid.v1.StartMigrationRequest\x1a#.facegrid.v1.StartMigrationResponse\x12S\n\x0cGetMigration\x12 .facegrid.v1.GetMigrationRequest\x1a!.facegrid.v1.GetMigrationResponse\x12[\n\x0eWatchMigration\x12\".facegrid.v1.WatchMigrationRequest\x1a#.facegrid.v1.WatchMigrationResponse0\x01\x12Y\n\x0eListLeftBehind\x12\".facegrid.v1.ListLeftBehindRequest\x1a#.facegrid.v1.ListLeftBehindResponse\x12\x44\n\x07\x43utOver\x12\x1b.facegrid.v1.CutOverRequest\x1a\x1c.facegrid.v1.CutOverResponse\x12G\n\x08RollBack\x12\x1c.facegrid.v1.RollBackRequest\x1a\x1d.facegrid.v1.RollBackResponse\x12\\\n\x0f\x46inishMigration\x12#.facegrid.v1.FinishMigrationRequest\x1a$.facegrid.v1.FinishMigrationResponse\x12\\\n\x0f\x43\x61ncelMigration\x12#.facegrid.v1.CancelMigrationRequest\x1a$.facegrid.v1.CancelMigrationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#facegrid/v1/migration_service.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x18\x66\x61\x63\x65grid/v1/access.proto\x1a\x17\x66\x61\x63\x65grid/v1/types.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x96\x02\n\tMigration\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.facegrid.v1.MigrationState\x12\x13\n\x0b\x66ormer_pack\x18\x03 \x01(\t\x12\x0c\n\x04pack\x18\x04 \x01(\t\x12\x18\n\x10template_version\x18\x05 \x01(\t\x12\x15\n\rsubject_count\x18\x06 \x01(\x03\x12\x15\n\rsubjects_done\x18\x07 \x01(\x03\x12\x13\n\x0bleft_behind\x18\x08 \x01(\x03\x12\x0f\n\x07problem\x18\t \x01(\t\x12\x0e\n\x06shadow\x18\n \x01(\x02\x12+\n\x08shadowed\x18\x0b \x01(\x0b\x32\x19.facegrid.v1.ShadowCounts\"c\n\x0cShadowCounts\x12\x0e\n\x06\x61greed\x18\x01 \x01(\x03\x12\x0c\n\x04lost\x18\x02 \x01(\x03\x12\x0e\n\x06gained\x18\x03 \x01(\x03\x12\x15\n\rother_subject\x18\x04 \x01(\x03\x12\x0e\n\x06unseen\x18\x05 \x01(\x03\"e\n\nLeftBehind\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65ncounter_id\x18\x02 \x01(\t\x12-\n\x06reason\x18\x03 \x01(\x0e\x32\x1d.facegrid.v1.LeftBehindReason\"\x80\x02\n\x15StartMigrationRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x19\n\x07gallery\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xf0\xc7\x18\x01\x12\x12\n\x04pack\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1d\n\x10verify_threshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1f\n\x12identify_threshold\x18\x05 \x01(\x02H\x01\x88\x01\x01\x12\x13\n\x06shadow\x18\x06 \x01(\x02H\x02\x88\x01\x01\x42\x13\n\x11_verify_thresholdB\x15\n\x13_identify_thresholdB\t\n\x07_shadow\"C\n\x16StartMigrationResponse\x12)\n\tmigration\x18\x01 \x01(\x0b\x32\x16.facegrid.v1.Migration\"^\n\x13GetMigrationRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x19\n\x07gallery\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xf0\xc7\x18\x01\"A\n\x14GetMigrationResponse\x12)\n\tmigration\x18\x01 \x01(\x0b\x32\x16.facegrid.v1.Migration\"`\n\x15WatchMigrationRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x19\n\x07gallery\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xf0\xc7\x18\x01\"C\n\x16WatchMigrationResponse\x12)\n\tmigration\x18\x01 \x01(\x0b\x32\x16.facegrid.v1.Migration\"\x9d\x01\n\x15ListLeftBehindRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x19\n\x07gallery\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xf0\xc7\x18\x01\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0c\x62y_roll_back\x18\x05 \x01(\x08\"^\n\x16ListLeftBehindResponse\x12+\n\nencounters\x18\x01 \x03(\x0b\x32\x17.facegrid.v1.LeftBehind\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"o\n\x0e\x43utOverRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x19\n\x07gallery\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xf0\xc7\x18\x01\x12\x14\n\x0cleave_behind\x18\x03 \x01(\x08\"<\n\x0f\x43utOverResponse\x12)\n\tmigration\x18\x01 \x01(\x0b\x32\x16.facegrid.v1.Migration\"p\n\x0fRollBackRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x19\n\x07gallery\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xf0\xc7\x18\x01\x12\x14\n\x0cleave_behind\x18\x03 \x01(\x08\"=\n\x10RollBackResponse\x12)\n\tmigration\x18\x01 \x01(\x0b\x32\x16.facegrid.v1.Migration\"w\n\x16\x46inishMigrationRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x19\n\x07gallery\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xf0\xc7\x18\x01\x12\x14\n\x0cleave_behind\x18\x03 \x01(\x08\"\x19\n\x17\x46inishMigrationResponse\"w\n\x16\x43\x61ncelMigrationRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x19\n\x07gallery\x18\x02 \x01(\tB\x08\xe2\x41\x01\x02\xf0\xc7\x18\x01\x12\x14\n\x0cleave_behind\x18\x03 \x01(\x08\"\x19\n\x17\x43\x61ncelMigrationResponse*\xb7\x01\n\x10LeftBehindReason\x12\"\n\x1eLEFT_BEHIND_REASON_UNSPECIFIED\x10\x00\x12*\n&LEFT_BEHIND_REASON_PHOTOGRAPH_NOT_KEPT\x10\x01\x12,\n(LEFT_BEHIND_REASON_PHOTOGRAPH_UNREADABLE\x10\x02\x12%\n!LEFT_BEHIND_REASON_FACE_NOT_FOUND\x10\x03\x32\xf5\x05\n\x10MigrationService\x12_\n\x0eStartMigration\x12\".facegrid.v1.StartMigrationRequest\x1a#.facegrid.v1.StartMigrationResponse\"\x04\xe8\xc7\x18\n\x12Y\n\x0cGetMigration\x12 .facegrid.v1.GetMigrationRequest\x1a!.facegrid.v1.GetMigrationResponse\"\x04\xe8\xc7\x18\x01\x12\x61\n\x0eWatchMigration\x12\".facegrid.v1.WatchMigrationRequest\x1a#.facegrid.v1.WatchMigrationResponse\"\x04\xe8\xc7\x18\x01\x30\x01\x12_\n\x0eListLeftBehind\x12\".facegrid.v1.ListLeftBehindRequest\x1a#.facegrid.v1.ListLeftBehindResponse\"\x04\xe8\xc7\x18\x01\x12J\n\x07\x43utOver\x12\x1b.facegrid.v1.CutOverRequest\x1a\x1c.facegrid.v1.CutOverResponse\"\x04\xe8\xc7\x18\n\x12M\n\x08RollBack\x12\x1c.facegrid.v1.RollBackRequest\x1a\x1d.facegrid.v1.RollBackResponse\"\x04\xe8\xc7\x18\n\x12\x62\n\x0f\x46inishMigration\x12#.facegrid.v1.FinishMigrationRequest\x1a$.facegrid.v1.FinishMigrationResponse\"\x04\xe8\xc7\x18\n\x12\x62\n\x0f\x43\x61ncelMigration\x12#.facegrid.v1.CancelMigrationRequest\x1a$.facegrid.v1.CancelMigrationResponse\"\x04\xe8\xc7\x18\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,63 +35,79 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'facegrid.v1.migration_servi
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STARTMIGRATIONREQUEST'].fields_by_name['gallery']._loaded_options = None
-  _globals['_STARTMIGRATIONREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_STARTMIGRATIONREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002\360\307\030\001'
   _globals['_STARTMIGRATIONREQUEST'].fields_by_name['pack']._loaded_options = None
   _globals['_STARTMIGRATIONREQUEST'].fields_by_name['pack']._serialized_options = b'\342A\001\002'
   _globals['_GETMIGRATIONREQUEST'].fields_by_name['gallery']._loaded_options = None
-  _globals['_GETMIGRATIONREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_GETMIGRATIONREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002\360\307\030\001'
   _globals['_WATCHMIGRATIONREQUEST'].fields_by_name['gallery']._loaded_options = None
-  _globals['_WATCHMIGRATIONREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_WATCHMIGRATIONREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002\360\307\030\001'
   _globals['_LISTLEFTBEHINDREQUEST'].fields_by_name['gallery']._loaded_options = None
-  _globals['_LISTLEFTBEHINDREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_LISTLEFTBEHINDREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002\360\307\030\001'
   _globals['_CUTOVERREQUEST'].fields_by_name['gallery']._loaded_options = None
-  _globals['_CUTOVERREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_CUTOVERREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002\360\307\030\001'
   _globals['_ROLLBACKREQUEST'].fields_by_name['gallery']._loaded_options = None
-  _globals['_ROLLBACKREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_ROLLBACKREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002\360\307\030\001'
   _globals['_FINISHMIGRATIONREQUEST'].fields_by_name['gallery']._loaded_options = None
-  _globals['_FINISHMIGRATIONREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
+  _globals['_FINISHMIGRATIONREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002\360\307\030\001'
   _globals['_CANCELMIGRATIONREQUEST'].fields_by_name['gallery']._loaded_options = None
-  _globals['_CANCELMIGRATIONREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002'
-  _globals['_LEFTBEHINDREASON']._serialized_start=2126
-  _globals['_LEFTBEHINDREASON']._serialized_end=2309
-  _globals['_MIGRATION']._serialized_start=111
-  _globals['_MIGRATION']._serialized_end=389
-  _globals['_SHADOWCOUNTS']._serialized_start=391
-  _globals['_SHADOWCOUNTS']._serialized_end=490
-  _globals['_LEFTBEHIND']._serialized_start=492
-  _globals['_LEFTBEHIND']._serialized_end=593
-  _globals['_STARTMIGRATIONREQUEST']._serialized_start=596
-  _globals['_STARTMIGRATIONREQUEST']._serialized_end=848
-  _globals['_STARTMIGRATIONRESPONSE']._serialized_start=850
-  _globals['_STARTMIGRATIONRESPONSE']._serialized_end=917
-  _globals['_GETMIGRATIONREQUEST']._serialized_start=919
-  _globals['_GETMIGRATIONREQUEST']._serialized_end=1009
-  _globals['_GETMIGRATIONRESPONSE']._serialized_start=1011
-  _globals['_GETMIGRATIONRESPONSE']._serialized_end=1076
-  _globals['_WATCHMIGRATIONREQUEST']._serialized_start=1078
-  _globals['_WATCHMIGRATIONREQUEST']._serialized_end=1170
-  _globals['_WATCHMIGRATIONRESPONSE']._serialized_start=1172
-  _globals['_WATCHMIGRATIONRESPONSE']._serialized_end=1239
-  _globals['_LISTLEFTBEHINDREQUEST']._serialized_start=1242
-  _globals['_LISTLEFTBEHINDREQUEST']._serialized_end=1395
-  _globals['_LISTLEFTBEHINDRESPONSE']._serialized_start=1397
-  _globals['_LISTLEFTBEHINDRESPONSE']._serialized_end=1491
-  _globals['_CUTOVERREQUEST']._serialized_start=1493
-  _globals['_CUTOVERREQUEST']._serialized_end=1600
-  _globals['_CUTOVERRESPONSE']._serialized_start=1602
-  _globals['_CUTOVERRESPONSE']._serialized_end=1662
-  _globals['_ROLLBACKREQUEST']._serialized_start=1664
-  _globals['_ROLLBACKREQUEST']._serialized_end=1772
-  _globals['_ROLLBACKRESPONSE']._serialized_start=1774
-  _globals['_ROLLBACKRESPONSE']._serialized_end=1835
-  _globals['_FINISHMIGRATIONREQUEST']._serialized_start=1837
-  _globals['_FINISHMIGRATIONREQUEST']._serialized_end=1952
-  _globals['_FINISHMIGRATIONRESPONSE']._serialized_start=1954
-  _globals['_FINISHMIGRATIONRESPONSE']._serialized_end=1979
-  _globals['_CANCELMIGRATIONREQUEST']._serialized_start=1981
-  _globals['_CANCELMIGRATIONREQUEST']._serialized_end=2096
-  _globals['_CANCELMIGRATIONRESPONSE']._serialized_start=2098
-  _globals['_CANCELMIGRATIONRESPONSE']._serialized_end=2123
-  _globals['_MIGRATIONSERVICE']._serialized_start=2312
-  _globals['_MIGRATIONSERVICE']._serialized_end=3021
+  _globals['_CANCELMIGRATIONREQUEST'].fields_by_name['gallery']._serialized_options = b'\342A\001\002\360\307\030\001'
+  _globals['_MIGRATIONSERVICE'].methods_by_name['StartMigration']._loaded_options = None
+  _globals['_MIGRATIONSERVICE'].methods_by_name['StartMigration']._serialized_options = b'\350\307\030\n'
+  _globals['_MIGRATIONSERVICE'].methods_by_name['GetMigration']._loaded_options = None
+  _globals['_MIGRATIONSERVICE'].methods_by_name['GetMigration']._serialized_options = b'\350\307\030\001'
+  _globals['_MIGRATIONSERVICE'].methods_by_name['WatchMigration']._loaded_options = None
+  _globals['_MIGRATIONSERVICE'].methods_by_name['WatchMigration']._serialized_options = b'\350\307\030\001'
+  _globals['_MIGRATIONSERVICE'].methods_by_name['ListLeftBehind']._loaded_options = None
+  _globals['_MIGRATIONSERVICE'].methods_by_name['ListLeftBehind']._serialized_options = b'\350\307\030\001'
+  _globals['_MIGRATIONSERVICE'].methods_by_name['CutOver']._loaded_options = None
+  _globals['_MIGRATIONSERVICE'].methods_by_name['CutOver']._serialized_options = b'\350\307\030\n'
+  _globals['_MIGRATIONSERVICE'].methods_by_name['RollBack']._loaded_options = None
+  _globals['_MIGRATIONSERVICE'].methods_by_name['RollBack']._serialized_options = b'\350\307\030\n'
+  _globals['_MIGRATIONSERVICE'].methods_by_name['FinishMigration']._loaded_options = None
+  _globals['_MIGRATIONSERVICE'].methods_by_name['FinishMigration']._serialized_options = b'\350\307\030\n'
+  _globals['_MIGRATIONSERVICE'].methods_by_name['CancelMigration']._loaded_options = None
+  _globals['_MIGRATIONSERVICE'].methods_by_name['CancelMigration']._serialized_options = b'\350\307\030\n'
+  _globals['_LEFTBEHINDREASON']._serialized_start=2184
+  _globals['_LEFTBEHINDREASON']._serialized_end=2367
+  _globals['_MIGRATION']._serialized_start=137
+  _globals['_MIGRATION']._serialized_end=415
+  _globals['_SHADOWCOUNTS']._serialized_start=417
+  _globals['_SHADOWCOUNTS']._serialized_end=516
+  _globals['_LEFTBEHIND']._serialized_start=518
+  _globals['_LEFTBEHIND']._serialized_end=619
+  _globals['_STARTMIGRATIONREQUEST']._serialized_start=622
+  _globals['_STARTMIGRATIONREQUEST']._serialized_end=878
+  _globals['_STARTMIGRATIONRESPONSE']._serialized_start=880
+  _globals['_STARTMIGRATIONRESPONSE']._serialized_end=947
+  _globals['_GETMIGRATIONREQUEST']._serialized_start=949
+  _globals['_GETMIGRATIONREQUEST']._serialized_end=1043
+  _globals['_GETMIGRATIONRESPONSE']._serialized_start=1045
+  _globals['_GETMIGRATIONRESPONSE']._serialized_end=1110
+  _globals['_WATCHMIGRATIONREQUEST']._serialized_start=1112
+  _globals['_WATCHMIGRATIONREQUEST']._serialized_end=1208
+  _globals['_WATCHMIGRATIONRESPONSE']._serialized_start=1210
+  _globals['_WATCHMIGRATIONRESPONSE']._serialized_end=1277
+  _globals['_LISTLEFTBEHINDREQUEST']._serialized_start=1280
+  _globals['_LISTLEFTBEHINDREQUEST']._serialized_end=1437
+  _globals['_LISTLEFTBEHINDRESPONSE']._serialized_start=1439
+  _globals['_LISTLEFTBEHINDRESPONSE']._serialized_end=1533
+  _globals['_CUTOVERREQUEST']._serialized_start=1535
+  _globals['_CUTOVERREQUEST']._serialized_end=1646
+  _globals['_CUTOVERRESPONSE']._serialized_start=1648
+  _globals['_CUTOVERRESPONSE']._serialized_end=1708
+  _globals['_ROLLBACKREQUEST']._serialized_start=1710
+  _globals['_ROLLBACKREQUEST']._serialized_end=1822
+  _globals['_ROLLBACKRESPONSE']._serialized_start=1824
+  _globals['_ROLLBACKRESPONSE']._serialized_end=1885
+  _globals['_FINISHMIGRATIONREQUEST']._serialized_start=1887
+  _globals['_FINISHMIGRATIONREQUEST']._serialized_end=2006
+  _globals['_FINISHMIGRATIONRESPONSE']._serialized_start=2008
+  _globals['_FINISHMIGRATIONRESPONSE']._serialized_end=2033
+  _globals['_CANCELMIGRATIONREQUEST']._serialized_start=2035
+  _globals['_CANCELMIGRATIONREQUEST']._serialized_end=2154
+  _globals['_CANCELMIGRATIONRESPONSE']._serialized_start=2156
+  _globals['_CANCELMIGRATIONRESPONSE']._serialized_end=2181
+  _globals['_MIGRATIONSERVICE']._serialized_start=2370
+  _globals['_MIGRATIONSERVICE']._serialized_end=3127
 # @@protoc_insertion_point(module_scope)

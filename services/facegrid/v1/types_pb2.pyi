@@ -266,11 +266,13 @@ class RequestContext(_message.Message):
     characters, as each of the fields below.
     """
     purpose: _builtins.str
-    """purpose says why the data is processed, such as "border-entry"."""
+    """purpose says why the data is processed, such as "border-entry". A policy may require one in a gallery."""
     case_id: _builtins.str
     """case_id names the caller's case."""
     end_user: _builtins.str
-    """end_user names the person on whose behalf the client calls."""
+    """end_user names the person on whose behalf the client calls; the caller itself where empty. To name somebody
+    else needs the permission on_behalf, where callers are known.
+    """
     def __init__(
         self,
         *,

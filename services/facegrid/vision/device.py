@@ -16,16 +16,21 @@ from facegrid.domain.errors import ConfigurationError
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
+_MIB = 1 << 20
 _FATAL_ONLY = 4  # what fails here is told in a sentence of our own
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What sessions run on. `half_precision` lets CUDA calculate with 16 bits; a CPU never does."""
+    """What sessions run on. `half_precision` lets CUDA calculate with 16 bits; a CPU never does.
+
+    A session on CUDA takes `memory_mib` of its memory at most; 0 is no limit.
+    """
 
     kind: Literal["cpu", "cuda"] = "cpu"
     half_precision: bool = False
+    memory_mib: int = 0
 
     @property
     def providers(self) -> list[Any]:
@@ -33,7 +38,8 @@ class Device:
         return [(_CUDA, self._cuda_options()), _CPU] if self.kind == "cuda" else [_CPU]
 
     def _cuda_options(self) -> dict[str, str]:
-        return {
+        limit = {"gpu_mem_limit": str(self.memory_mib * _MIB)} if self.memory_mib else {}
+        return limit | {
             # Powers of two, the default, take up to twice what is needed of a device that others share.
             "arena_extend_strategy": "kSameAsRequested",
             # The default times every algorithm for each new shape: MTCNN's shapes are new with each
@@ -53,6 +59,7 @@ def choose_device(
     wanted: str,
     *,
     half_precision: bool = False,
+    memory_mib: int = 0,
     available: Sequence[str] = (),
     session_gets_cuda: Callable[[], bool] | None = None,
 ) -> Device:
@@ -65,7 +72,7 @@ def choose_device(
         return CPU
     built_in = _CUDA in (available or onnxruntime.get_available_providers())
     if built_in and (session_gets_cuda or _session_gets_cuda)():
-        return Device("cuda", half_precision)
+        return Device("cuda", half_precision, memory_mib)
     if wanted == "auto":
         return CPU
     raise ConfigurationError(

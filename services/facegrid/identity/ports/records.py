@@ -48,8 +48,8 @@ class GalleryRecords(Protocol):
         """
         ...
 
-    async def galleries(self, after: str, limit: int) -> list[Gallery]:
-        """Return up to `limit` galleries whose names come after `after`, in the order of their names."""
+    async def galleries(self, after: str, limit: int, sees: Callable[[str], bool]) -> list[Gallery]:
+        """Return up to `limit` galleries after `after` whose names `sees` accepts, in their names' order."""
         ...
 
     async def unname_gallery(self, name: str, call: Call) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 from facegrid.domain.calls import Call
 from facegrid.domain.errors import GalleryExists, GalleryNotFound, RequestIdReused, WrongMigrationState
-from facegrid.domain.galleries import Gallery, Migration, MigrationState, Watermark
+from facegrid.domain.galleries import Gallery, Migration, MigrationState, Watermark, no_gallery
 from facegrid.storage.objects.forms import Form, read, to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore
 from facegrid.storage.records.claims import Claims
@@ -93,7 +93,7 @@ class StoredGalleries:
                 twin, state = self._settings(moving["twin_id"]), MigrationState(moving["state"])
                 gallery = replace(gallery, migration=Migration(twin, state, moving["shadow"]))
         except ObjectMissing:
-            raise _not_found(name) from None
+            raise no_gallery(name) from None
         self._known[name] = gallery
         return gallery
 
@@ -141,18 +141,21 @@ class StoredGalleries:
         with self._naming:
             gallery_id = self._named(name)
             if gallery_id is None:
-                raise _not_found(name)
+                raise no_gallery(name)
             key = gallery_settings_key(gallery_id)
             form = read(self._store, key, dict)
             self._store.put(key, to_json({**form, **gallery_form(change(parse_gallery(form)))}))
             return self._read(name)
 
-    def page(self, after: str, limit: int) -> list[Gallery]:
-        """Return up to `limit` galleries after a name. Keys sort otherwise than names, so all are listed."""
+    def page(self, after: str, limit: int, sees: Callable[[str], bool]) -> list[Gallery]:
+        """Return up to `limit` galleries after a name that `sees` accepts.
+
+        Keys sort otherwise than names, so all are listed.
+        """
         names = sorted(key.removeprefix(NAMES).removesuffix(".json") for key in self._store.keys(NAMES))
         found: list[Gallery] = []
         for name in names:
-            if name > after and len(found) < limit:
+            if name > after and len(found) < limit and sees(name):
                 with suppress(GalleryNotFound):
                     found.append(self.get(name))
         return found
@@ -164,7 +167,7 @@ class StoredGalleries:
             holder, claim = self._named(name), self._claims.find(key, call)
             gallery_id = claim.made if claim else holder
             if gallery_id is None:
-                raise _not_found(name)
+                raise no_gallery(name)
             if gallery_id == holder and self._read(name).twin:
                 raise WrongMigrationState(
                     f"gallery {name} is moving to another pack; finish or cancel that first", field="name"
@@ -243,7 +246,3 @@ def _name_form(gallery: Gallery) -> dict[str, object]:
 
 def _exists(name: str) -> GalleryExists:
     return GalleryExists(f"gallery {name} exists; choose another name", field="name")
-
-
-def _not_found(name: str) -> GalleryNotFound:
-    return GalleryNotFound(f"no gallery is named {name}; make it first, or check the name", field="gallery")

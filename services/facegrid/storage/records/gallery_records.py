@@ -50,9 +50,9 @@ class StoredGalleryRecords:
         """Store a gallery's settings as `change` returns them. Raises GalleryNotFound."""
         return await self._run(self._galleries.update, name, change)
 
-    async def galleries(self, after: str, limit: int) -> list[Gallery]:
+    async def galleries(self, after: str, limit: int, sees: Callable[[str], bool]) -> list[Gallery]:
         """Return a page of galleries in the order of their names."""
-        return await self._run(self._galleries.page, after, limit)
+        return await self._run(self._galleries.page, after, limit, sees)
 
     async def unname_gallery(self, name: str, call: Call) -> str:
         """Take a gallery's name away and return its id. Raises GalleryNotFound and RequestIdReused."""

@@ -1,0 +1,137 @@
+"""Every method over the wire, for every role and in every kind of gallery: one table."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from api import refusal
+from certificates import AUDIENCE, Issuer
+from facegrid.domain.access import Permission
+from facegrid.gateway.server import SERVED, GatewayServer
+from facegrid.serving.security import open_security
+from facegrid.settings import Settings
+from facegrid.v1.access_pb2 import permission
+from fakes import FakeVision
+from gateway.conftest import servicers_of
+from house import House, build_house
+
+_ROLES = [one.value for one in Permission]
+_METHODS = [method for service in SERVED for method in service.methods]
+_POLICY = (
+    "[roles]\n"
+    + "".join(f'"{role}" = ["{role}"]\n' for role in _ROLES)
+    + "".join(
+        f'[[grants]]\nrole = "{role}"\nprincipals = ["{role}"]\ngalleries = ["border-*", "staff-1"]\n'
+        for role in _ROLES
+    )
+)
+_TOUCHED = ("border-9", "staff-1", "secret")  # covered by a pattern, by its name, there but not covered
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    """Make the use cases, with a gallery that no role is for."""
+    built = build_house(tmp_path / "data", FakeVision())
+    await built.make_gallery("secret")
+    yield built
+    built.close()
+
+
+@pytest.fixture
+async def channel(house: House, tmp_path: Path, issuer: Issuer) -> AsyncIterator[grpc.aio.Channel]:
+    """Serve with a role for each permission, whose principal has the same name."""
+    (tmp_path / "policy.toml").write_text(_POLICY)
+    security = open_security(
+        Settings(auth_jwks=str(issuer.jwks), auth_audience=AUDIENCE, auth_policy=tmp_path / "policy.toml")
+    )
+    servicers = servicers_of(house, security.access)
+    server = GatewayServer(servicers, 64 * 1024, 8, house.metrics, security)
+    port = await server.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield channel
+    await server.stop(0)
+
+
+async def test_the_table_of_roles(channel: grpc.aio.Channel, issuer: Issuer) -> None:
+    """A role is let in where its permission is the method's, and sees no gallery but its own."""
+    tokens = {role: issuer.token(role) for role in _ROLES}
+    table = {
+        (method.full_name, role, gallery): await _outcome(channel, method, gallery, tokens[role])
+        for method in _METHODS
+        for role in _ROLES
+        for gallery in (_TOUCHED if _names_gallery(method) else [""])
+    }
+    expected = {key: _expected(*key) for key in table}
+    _show(table)
+    assert table == expected
+
+
+async def test_nobody_unknown_is_let_in(channel: grpc.aio.Channel) -> None:
+    """Each method refuses a call without a token."""
+    for method in _METHODS:
+        code, reason, _, _ = await refusal(_call(channel, method, "border-9", ""))
+        assert (code, reason) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"), method.full_name
+
+
+async def test_nobody_unknown_keeps_a_stream_open(channel: grpc.aio.Channel) -> None:
+    """A stream without a token ends before its first message, which may never come."""
+    never = asyncio.Event()
+
+    async def silent() -> AsyncIterator[bytes]:
+        await never.wait()
+        yield b""
+
+    call = channel.stream_stream("/facegrid.v1.BulkService/ImportTemplates")(silent(), timeout=10)
+    code, reason, _, _ = await refusal(anext(aiter(call)))
+    assert (code, reason) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+
+
+def _expected(path: str, role: str, gallery: str) -> str:
+    method = next(one for one in _METHODS if one.full_name == path)
+    if gallery == "secret":
+        return "denied" if method.name == "CreateGallery" else "unseen"
+    return "in" if method.GetOptions().Extensions[permission] == _number(role) else "denied"
+
+
+def _number(role: str) -> int:
+    return 1 + _ROLES.index(role)
+
+
+async def _outcome(channel: grpc.aio.Channel, method: Any, gallery: str, token: str) -> str:
+    """Return how a call ends; what is let in fails later, because it asks for nothing that is there."""
+    try:
+        await _call(channel, method, gallery, token)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.PERMISSION_DENIED:
+            return "denied"
+        hidden = gallery == "secret" and error.code() is grpc.StatusCode.NOT_FOUND
+        return "unseen" if hidden else "in"
+    return "in"
+
+
+async def _call(channel: grpc.aio.Channel, method: Any, gallery: str, token: str) -> None:
+    request = method.input_type._concrete_class()
+    for field in ("gallery", "name"):
+        if gallery and field in method.input_type.fields_by_name:
+            setattr(request, field, gallery)
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    call = channel.stream_stream(path, lambda sent: sent.SerializeToString())
+    metadata = [("authorization", f"Bearer {token}")] if token else []
+    async for _ in call(iter([request]), metadata=metadata, timeout=10):
+        pass
+
+
+def _names_gallery(method: Any) -> bool:
+    return bool({"gallery", "name"} & set(method.input_type.fields_by_name))
+
+
+def _show(table: dict[tuple[str, str, str], str]) -> None:
+    """Print which roles are let in, and in which galleries."""
+    for method in _METHODS:
+        rows = [key[1:] for key, value in table.items() if key[0] == method.full_name and value == "in"]
+        roles, galleries = ({row[place] for row in rows} for place in (0, 1))
+        print(f"{method.name:20} {' '.join(roles):15} {' '.join(sorted(galleries))}")  # noqa: T201  # pytest -s
