@@ -56,6 +56,26 @@ async def test_an_approximate_search_ranks_by_exact_scores(index: Index, gallery
         assert [hit.score for hit in hits] == pytest.approx(scores[best], abs=2e-6)
 
 
+@pytest.mark.parametrize("settings", [IndexSettings(), IndexSettings(SearchMethod.APPROXIMATE, 64)])
+async def test_scores_are_those_of_float64_to_a_millionth(
+    index: Index, gallery: str, settings: IndexSettings
+) -> None:
+    """Whatever compares the vectors, from strangers to copies; and no row scores higher than the first."""
+    stored = unit_vectors(3_000, 512)
+    mixed = [
+        share * stored[:10] + (1 - share) * unit_vectors(10, 512, seed=1) for share in (0.4, 0.6, 0.8, 1)
+    ]
+    probes = np.concatenate([one / np.linalg.norm(one, axis=1, keepdims=True) for one in mixed])
+    await index.open(gallery, "v1", 512, settings)
+    await index.add(gallery, rows(stored))
+    places = {key: row for row, key in enumerate(rows(stored).keys)}
+    for probe, hits in zip(probes, await index.search(gallery, probes, 100, settings), strict=True):
+        scores = stored.astype(np.float64) @ probe.astype(np.float64)
+        found = scores[[places[key] for key in keys(hits)]]
+        assert [hit.score for hit in hits] == pytest.approx([round_score(one) for one in found], abs=1.01e-6)
+        assert found[0] == pytest.approx(scores.max(), abs=1e-6)
+
+
 async def test_rows_of_equal_score_are_all_there(index: Index, gallery: str) -> None:
     """Copies of one vector tie exactly, whatever rows stand between them."""
     stored = unit_vectors(60)

@@ -9,7 +9,7 @@ from facegrid.domain.errors import MaintenanceRunning
 from facegrid.domain.galleries import Gallery, IndexRows
 from facegrid.identity.ports import Index
 
-_ROWS_COPIED = 1024  # while a mutation waits
+_ROWS_COPIED = 2048  # while a mutation waits
 
 
 @dataclass(slots=True)

@@ -58,8 +58,8 @@ class Index(Protocol):
     ) -> list[list[Hit]]:
         """Return for each probe of (N, dimension) the `limit` best of the rows that a restriction allows.
 
-        They stand best first, with exact scores. Fewer hits than `limit` mean that the index holds, or an
-        approximate search finds, no more such rows.
+        They stand best first, with the scores of their float32 vectors, to a millionth. Fewer hits than
+        `limit` mean that the index holds, or an approximate search finds, no more such rows.
         """
         ...
 

@@ -21,7 +21,7 @@ from facegrid.storage.indexes.milvus_connection import MilvusConnection, MilvusO
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_MOST_ROWS_A_CALL, _MOST_BYTES_A_CALL = 5_000, 10_000_000
+_MOST_ROWS_A_CALL, _MOST_BYTES_A_CALL = 1_024, 10_000_000  # small ones: Milvus takes several at a time
 _SETTLING_S = 1.0  # a server shows a write within 0.4 s (measured on 2.3.5), whatever the consistency level
 
 

@@ -12,7 +12,6 @@ from facegrid.domain.galleries import IndexEntry, IndexRows, checksum
 from facegrid.domain.labels import labels_checksum
 from facegrid.domain.matching import Hit
 from facegrid.domain.names import check_name
-from facegrid.domain.templates import round_score
 from facegrid.storage.indexes.expressions import labels_of
 from facegrid.storage.indexes.milvus_connection import MilvusOptions
 from facegrid.storage.indexes.milvus_schema import (
@@ -22,13 +21,13 @@ from facegrid.storage.indexes.milvus_schema import (
     make_schema,
     upsert_request,
 )
+from facegrid.storage.indexes.milvus_search import MilvusSearch
 
 _LOADING_S = 600.0
 _MOST_HITS = 16_384  # Milvus's own limit of one search
 _KEYS_A_CALL, _ENTRIES_A_CALL, _ENCOUNTERS_A_CALL = 5_000, 1_000, 1_000
 _REFETCHED, _LEAST_FETCHED = 2, 64
 _OTHER_REPLICAS = 1100  # code of an invalid parameter: here the number of replicas
-_KEPT = ["subject_id", "encounter_id", "sample"]
 
 
 class MilvusCollection:
@@ -139,9 +138,8 @@ class MilvusCollection:
 
     def entries(self, condition: str, last: str) -> list[IndexEntry]:
         """Return the next rows that meet a condition, "" being met by all, in the order of their keys."""
-        page = self._page(
-            self._alias, condition, last, fields=["key", "vector", "labels", *_KEPT], limit=_ENTRIES_A_CALL
-        )
+        fields = ["key", "subject_id", "encounter_id", "sample", "vector", "labels"]
+        page = self._page(self._alias, condition, last, fields=fields, limit=_ENTRIES_A_CALL)
         return [
             IndexEntry(
                 row["subject_id"],
@@ -210,30 +208,18 @@ class MilvusCollection:
 
         Raises InvalidField where more than 16,384 are needed.
 
-        With nprobe, more rows are fetched with their vectors, and ranked by these: an IVF_SQ8 index ranks
-        by 8-bit ones, and Milvus 2.3.5 returns those of float32 that were stored.
+        With nprobe more rows are ranked again: an IVF_SQ8 index ranks them by 8-bit vectors.
         """
         fetched = limit if nprobe is None else max(_REFETCHED * limit, _LEAST_FETCHED)
-        found = self._client.search(
-            self._alias,
-            data=list(probes),
-            anns_field="vector",
-            filter=condition,
-            limit=min(fetched, _MOST_HITS),
-            output_fields=_KEPT if nprobe is None else [*_KEPT, "vector"],
-            search_params={"metric_type": "IP", "params": {} if nprobe is None else {"nprobe": nprobe}},
-            consistency_level=consistency,
-            timeout=self._timeout_s,
-        )
-        if limit > _MOST_HITS and any(len(rows) == _MOST_HITS for rows in found):
+        search = MilvusSearch(probes, min(fetched, _MOST_HITS), nprobe, consistency, condition)
+        found = search.answer(self._client, self._alias, self._timeout_s)
+        if limit > _MOST_HITS and _MOST_HITS in found.topks:
             raise InvalidField(
                 f"the candidates lie beyond the best {_MOST_HITS} samples, the most that the index returns; "
                 "ask for fewer",
                 field="top",
             )
-        if nprobe is None:
-            return [[_hit(row["entity"], row["distance"]) for row in rows] for rows in found]
-        return [_ranked(rows, probe, limit) for rows, probe in zip(found, probes, strict=True)]
+        return search.hits(found, limit)
 
     def seal(self) -> None:
         """Let rows grow no more that have no index yet, and are compared one by one."""
@@ -262,18 +248,6 @@ def among(encounter_ids: Sequence[str]) -> Iterator[str]:
     names = [check_name(encounter_id, "encounter_id") for encounter_id in encounter_ids]
     for start in range(0, len(names), _ENCOUNTERS_A_CALL):
         yield f"encounter_id in {json.dumps(names[start : start + _ENCOUNTERS_A_CALL])}"
-
-
-def _ranked(rows: Sequence[Any], probe: Floats, limit: int) -> list[Hit]:
-    found = [row["entity"] for row in rows]
-    vectors = np.array([entity["vector"] for entity in found], np.float64).reshape(-1, len(probe))
-    scores = vectors @ probe.astype(np.float64)
-    best = np.argsort(-scores, kind="stable")[:limit]
-    return [_hit(found[place], float(scores[place])) for place in best]
-
-
-def _hit(entity: Any, score: float) -> Hit:
-    return Hit(entity["subject_id"], entity["encounter_id"], entity["sample"], round_score(score))
 
 
 def _is_of(collection: str, name: str) -> bool:
