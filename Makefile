@@ -21,8 +21,8 @@ help:  ## List the targets
 demo: install  ## Install, enrol people from real photographs, identify others, write annotated pictures
 	@UV="$(UV)" bash deploy/demo/demo.sh
 
-test: install-dev  ## Install and run all tests (those on S3 servers where `make tools` has built them)
-	$(RUN) pytest
+test: test-fast  ## Install and run all tests (those on S3 servers where `make tools` has built them)
+	$(RUN) pytest -m integration --durations=20
 
 test-fast: install-dev  ## Run the tests that need no server, on all cores: two minutes
 	$(RUN) pytest -n auto --dist worksteal -m "not integration"
