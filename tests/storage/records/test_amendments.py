@@ -1,6 +1,8 @@
 """Changed labels and statuses: whatever write a crash comes before, a change is there or not begun."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 from itertools import groupby
@@ -12,6 +14,7 @@ from facegrid.domain.errors import RequestIdReused
 from facegrid.domain.galleries import Amendment, Encounter, Tombstone
 from facegrid.domain.labels import Labels, Status
 from facegrid.storage.records.records import StoredRecords
+from facegrid.storage.records.subjects import StoredSubjects
 from storage.making import MemoryStore, make_call, make_encounter
 from storage.records.test_compaction import ROOT, compact, crash_at_each_write
 from storage.records.test_crashes import CREATE, GALLERY, Action, delete_jane, enrol, ids, load, opened
@@ -161,6 +164,35 @@ async def test_what_changes_while_a_compaction_runs_is_kept() -> None:
         assert not [key for key in store.keys(ROOT) if "/amendments/" in key]
         await compact(records)
         assert await records.amended(GALLERY) == set()
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("busy")
+def test_changes_that_several_threads_write_all_count() -> None:
+    """None falls out of what compaction folds before it deletes the objects; removals hurt no other."""
+    amendments = StoredSubjects(MemoryStore(), GALLERY).amendments
+
+    def write(first: int) -> None:
+        for number in range(first, 1600, 4):
+            call = make_call("Update", f"{number}")
+            amendments.write("", Amendment(f"e{number}", INACTIVE, 10), call)
+            amendments.settle(call)
+            if number % 2:
+                amendments.erase([f"e{number}"])
+                amendments.settled()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write, range(4)))
+    assert amendments.newest.keys() >= {f"e{number}" for number in range(0, 1600, 2)}
+    assert len(amendments.settled()) == amendments.count == 800
 
 
 async def test_a_subject_made_again_is_not_of_the_old_ones_status() -> None:

@@ -1,5 +1,6 @@
 """Amendments: changed labels of encounters and statuses of subjects, until they are folded into rows."""
 
+import threading
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
@@ -44,6 +45,7 @@ class Amendments:
     def __init__(self, store: ObjectStore, layout: GalleryLayout, segments: Segments) -> None:
         """Read those that are objects."""
         self._store, self._layout, self._segments = store, layout, segments
+        self._turn = threading.Lock()
         self._stored: dict[str, list[StoredAmendment]] = defaultdict(list)
         self.newest: dict[str, Amendment] = {}
         self.unsettled: set[str] = set()
@@ -53,18 +55,20 @@ class Amendments:
         """Read the objects that were written since; returns the names of all that there are."""
         prefix = self._layout.amendments
         names = {key.removeprefix(prefix).removesuffix(".json") for key in self._store.keys(prefix)}
-        for name in names - {one.name for one in chain.from_iterable(self._stored.values())}:
+        with self._turn:
+            known = {one.name for one in chain.from_iterable(self._stored.values())}
+        for name in names - known:
             with suppress(ObjectMissing):  # compacted meanwhile
                 self._count(self._read(name))
         return names
 
     def keep(self, names: set[str]) -> None:
         """Forget all but these objects, for the others have become part of rows."""
-        kept = {
-            target: [one for one in several if one.name in names] for target, several in self._stored.items()
-        }
-        self._stored = defaultdict(list, {target: several for target, several in kept.items() if several})
-        self.newest = {target: one for target, one in self.newest.items() if target in self._stored}
+        with self._turn:
+            for one in [*chain.from_iterable(self._stored.values())]:
+                if one.name not in names:
+                    self._forget(one)
+            self._forget_folded()
 
     def find(self, call: Call) -> Amendment | None:
         """Return what an earlier try of this call changed, its labels aside. Raises RequestIdReused."""
@@ -120,7 +124,8 @@ class Amendments:
     @property
     def count(self) -> int:
         """The number of those that are objects."""
-        return sum(map(len, self._stored.values()))
+        with self._turn:
+            return sum(map(len, self._stored.values()))
 
     @property
     def targets(self) -> tuple[list[str], list[str]]:
@@ -133,32 +138,42 @@ class Amendments:
 
         They are all of a target or none: an older one that is left alone would count again.
         """
-        self.newest = {target: one for target, one in self.newest.items() if target in self._stored}
-        found = (
-            several
-            for several in self._stored.values()
-            if self.unsettled.isdisjoint(one.name for one in several)
-        )
-        return sorted(chain.from_iterable(found), key=_revision)
+        with self._turn:
+            self._forget_folded()
+            found = (
+                several
+                for several in self._stored.values()
+                if self.unsettled.isdisjoint(one.name for one in several)
+            )
+            return sorted(chain.from_iterable(found), key=_revision)
 
     def remove(self, stored: StoredAmendment) -> None:
         """Remove an object whose content is part of rows, the older ones of its target before it."""
         self._store.delete(self._key(stored.name))
-        self._stored[stored.target].remove(stored)
-        if not self._stored[stored.target]:
-            del self._stored[stored.target]
+        with self._turn:
+            self._forget(stored)
 
     def erase(self, encounter_ids: Iterable[str]) -> None:
         """Remove all that was changed of encounters that are gone."""
-        for one in encounter_ids:
-            for stored in sorted(self._stored.get(one, ()), key=_revision):
-                self.remove(stored)
+        with self._turn:
+            gone = [stored for one in encounter_ids for stored in self._stored.get(one, ())]
+        for stored in sorted(gone, key=_revision):
+            self.remove(stored)
 
     def _count(self, stored: StoredAmendment) -> None:
-        self._stored[stored.target].append(stored)
-        known = self.newest.get(stored.target)
-        if known is None or known.revision < stored.amendment.revision:
-            self.newest = {**self.newest, stored.target: stored.amendment}
+        with self._turn:
+            self._stored[stored.target].append(stored)
+            known = self.newest.get(stored.target)
+            if known is None or known.revision < stored.amendment.revision:
+                self.newest = {**self.newest, stored.target: stored.amendment}
+
+    def _forget(self, stored: StoredAmendment) -> None:
+        left = [one for one in self._stored.pop(stored.target, ()) if one.name != stored.name]
+        if left:
+            self._stored[stored.target] = left
+
+    def _forget_folded(self) -> None:
+        self.newest = {target: one for target, one in self.newest.items() if target in self._stored}
 
     def _read(self, name: str) -> StoredAmendment:
         def parse(form: Form) -> StoredAmendment:
