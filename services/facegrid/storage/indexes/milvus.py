@@ -208,10 +208,16 @@ class MilvusIndex:
         self, work: Callable[[MilvusCollection, T], None], gallery: str, parts: Iterable[T]
     ) -> None:
         opened = self._open_one(gallery)
+        calls = (self._run(self._writers, work, gallery, part) for part in parts)
+        writing = asyncio.gather(*calls, return_exceptions=True)
         try:
-            await asyncio.gather(*(self._run(self._writers, work, gallery, part) for part in parts))
-        finally:
+            await asyncio.wait([writing])
+        finally:  # whoever writes next, after a failure too, comes after all parts
+            outcomes = await writing
             opened.written = time.monotonic()
+        for failure in outcomes:
+            if failure:
+                raise failure
 
     async def _run(
         self,
