@@ -115,25 +115,6 @@ async def test_an_index_that_was_away_gets_its_rows(house: House, monkeypatch: p
     assert await house.found(b"ann") == ["ann"]
 
 
-async def test_what_is_deleted_while_it_is_indexed_stays_deleted(house: House) -> None:
-    """The index is told to remove what it has just been given."""
-    add = house.index.add
-
-    async def add_late(gallery: str, rows: object) -> None:
-        house.index.add = add  # type: ignore[method-assign]
-        await house.subjects.delete(call("DeleteSubject"), "g", "ann")
-        await add(gallery, rows)  # type: ignore[arg-type]
-
-    house.index.add = add_late  # type: ignore[method-assign]
-    done = await imported(house, ("ann", "bob"))
-    state = house.projection._states[done.gallery.gallery_id]
-    state.hidden.clear()  # as a minute later
-    assert await house.found(b"ann") == []
-    assert await house.found(b"bob") == ["bob"]
-    assert house.projection.subject_count(done.gallery) == 1
-    assert not state.leaving
-
-
 async def test_a_gallery_deleted_meanwhile_keeps_nothing(house: House, tmp_path: Path) -> None:
     """What was written after the deletion goes as well."""
     gallery = await house.galleries.get("g")

@@ -74,6 +74,6 @@ async def test_a_step_that_fails_ends_with_those_beside_it(index: WatchedIndex, 
     with pytest.raises(StoreUnavailable):
         _ = [count async for count in stream_rows(state, batches())]
     assert (index.under_way, index.ended) == (0, index.begun)
-    assert not state.leaving
+    assert not state.streams
     _ = [count async for count in stream_rows(state, batches())]
     assert await index.count(state.gallery.gallery_id) == ENCOUNTERS * SAMPLES

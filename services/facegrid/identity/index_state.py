@@ -6,16 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from facegrid.domain.galleries import Encounter, Gallery, Watermark
+from facegrid.domain.galleries import Encounter, Gallery, IndexRows, Watermark
 from facegrid.domain.revisions import next_revision
 from facegrid.identity.index_writer import IndexWriter
+
+
+@dataclass(slots=True, eq=False)
+class Streaming:
+    """Rows on their way to an index: the encounters of each step under way, and those that others wrote."""
+
+    steps: dict[asyncio.Task[int], Sequence[str]] = field(default_factory=dict)
+    written: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class IndexState:
     """One gallery's index. `hidden` encounters may be in the index and are not to be seen.
 
-    `leaving` are sets that note what is removed while rows are added to the index.
+    `streams` are the rows of many encounters that are on their way to it.
     `shown` has the subject of each encounter that is in the index, `subjects` the number of these by subject.
     `owed` are the encounters of which a change failed in the index: those to be shown, or None. `begun` are
     the revisions of mutations under way. `place` and watermarks, `settling` with its time, are empty until
@@ -29,7 +37,7 @@ class IndexState:
     given: int = 0
     swaps: int = 0
     hidden: set[str] = field(default_factory=set)
-    leaving: list[set[str]] = field(default_factory=list)
+    streams: list[Streaming] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)
     owed: dict[str, Encounter | None] = field(default_factory=dict)
     subjects: Counter[str] = field(default_factory=Counter)
@@ -77,6 +85,16 @@ class IndexState:
         for encounter_id in changes:
             self.owed.pop(encounter_id, None)
 
+    async def write(self, rows: IndexRows | None = None, gone: Sequence[str] = ()) -> None:
+        """Write what counts of encounters by now; no stream brings back what it read of them before."""
+        ids, passed = {*gone, *(rows.encounter_ids if rows else ())}, list[asyncio.Task[int]]()
+        for stream in self.streams:
+            stream.written |= ids
+            passed += [step for step, shown in stream.steps.items() if not ids.isdisjoint(shown)]
+        if passed:
+            await asyncio.wait(passed)
+        await self.writer.write(rows, gone)
+
     def note(self, subject_of: Mapping[str, str]) -> None:
         """Count encounters that are in the index now."""
         self.subjects.update(subject_of[one] for one in subject_of.keys() - self.shown.keys())
@@ -84,8 +102,7 @@ class IndexState:
 
     def hide(self, encounter_ids: Sequence[str]) -> None:
         """Let searches leave encounters out, and count them no more."""
-        for noted in (self.hidden, *self.leaving):
-            noted.update(encounter_ids)
+        self.hidden.update(encounter_ids)
         self.forget(encounter_ids)
 
     def forget(self, encounter_ids: Sequence[str]) -> None:

@@ -136,7 +136,7 @@ class Projection:
     async def _show(self, state: IndexState, gallery: Gallery, encounter: Encounter) -> None:
         if encounter.replaces:
             state.hidden.add(encounter.encounter_id)
-        await state.writer.write(index_rows([encounter], gallery.dimension))
+        await state.write(index_rows([encounter], gallery.dimension))
         state.hidden.discard(encounter.encounter_id)
         state.swaps += bool(encounter.replaces)
         state.note({encounter.encounter_id: encounter.subject_id})
@@ -147,7 +147,7 @@ class Projection:
         shown = {one.encounter_id: one for one in encounters if one.labels.searched}
         if shown:
             with state.owing(shown):
-                await state.writer.write(index_rows(encounters, gallery.dimension))
+                await state.write(index_rows(encounters, gallery.dimension))
             state.hidden.difference_update(shown)
             state.note({one.encounter_id: one.subject_id for one in shown.values()})
         gone = [one.encounter_id for one in encounters if one.encounter_id not in shown]
@@ -174,7 +174,7 @@ class Projection:
         if encounter_ids:
             state.hide(encounter_ids)
             with state.owing(dict.fromkeys(encounter_ids)):
-                await state.writer.write(gone=encounter_ids)
+                await state.write(gone=encounter_ids)
             # An index may show a removed row for a moment, and a search may be under way.
             forget = state.hidden.difference_update
             asyncio.get_running_loop().call_later(_HIDDEN_FOR_S, forget, tuple(encounter_ids))
@@ -215,7 +215,7 @@ class Projection:
         The caller keeps writers away from their subjects.
         """
         state = self._state(gallery)
-        await state.writer.write(rows, gone)
+        await state.write(rows, gone)
         state.forget([one for one in gone if one not in rows.encounter_ids])
         state.note(dict(zip(rows.encounter_ids, rows.subject_ids, strict=True)))
 

@@ -1,34 +1,40 @@
-"""Rows of durable encounters, shown while deletions go on."""
+"""Rows of durable encounters, shown while these are changed and deleted."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 from facegrid.domain.galleries import IndexRows
-from facegrid.identity.index_state import IndexState
+from facegrid.identity.index_state import IndexState, Streaming
 
 _ROWS_A_STEP, _STEPS_AT_ONCE = 4096, 2
 
 
 async def stream_rows(state: IndexState, batches: AsyncIterator[IndexRows]) -> AsyncGenerator[int, None]:
-    """Show rows; yields the number of rows after each step. What is removed meanwhile stays removed.
+    """Show rows; yields the number of rows after each step. What others write meanwhile stays as it is.
 
     Rows are read while those before them are shown, some steps at a time.
     """
-    gone = set[str]()
-    state.leaving.append(gone)
-    under_way = deque[asyncio.Task[int]]()
+    stream = Streaming()
+    state.streams.append(stream)
     try:
         async for batch in batches:
             for step in _steps(batch):
-                if len(under_way) == _STEPS_AT_ONCE:
-                    yield await under_way.popleft()
-                under_way.append(asyncio.create_task(_show(state, step, gone)))
-        while under_way:
-            yield await under_way.popleft()
+                if len(stream.steps) == _STEPS_AT_ONCE:
+                    yield await _first(stream)
+                task = asyncio.create_task(_show(state, step, stream))
+                stream.steps[task] = step.encounter_ids
+        while stream.steps:
+            yield await _first(stream)
     finally:
-        await asyncio.gather(*under_way, return_exceptions=True)
-        state.leaving.remove(gone)
+        await asyncio.gather(*stream.steps, return_exceptions=True)
+        state.streams.remove(stream)
+
+
+async def _first(stream: Streaming) -> int:
+    step = next(iter(stream.steps))
+    count = await step
+    del stream.steps[step]
+    return count
 
 
 def _steps(rows: IndexRows) -> Iterator[IndexRows]:
@@ -42,12 +48,9 @@ def _steps(rows: IndexRows) -> Iterator[IndexRows]:
         start = end
 
 
-async def _show(state: IndexState, rows: IndexRows, gone: set[str]) -> int:
+async def _show(state: IndexState, rows: IndexRows, stream: Streaming) -> int:
     ids = rows.encounter_ids
-    fresh = [row for row, one in enumerate(ids) if one not in state.shown and one not in gone]
+    fresh = [row for row, one in enumerate(ids) if one not in state.shown and one not in stream.written]
     await state.writer.write(rows if len(fresh) == len(ids) else rows.take(fresh))
-    if late := gone.intersection(ids):
-        await state.writer.write(gone=sorted(late))
-    pairs = zip(ids, rows.subject_ids, strict=True)
-    state.note({one: subject for one, subject in pairs if one not in gone})
+    state.note({ids[row]: rows.subject_ids[row] for row in fresh if ids[row] not in stream.written})
     return len(rows)
