@@ -131,7 +131,7 @@ async def test_a_former_owner_publishes_in_vain(pair: Pair) -> None:
     successor = StoredRecords(pair.store, workers=1)
     assert {one.subject_id for one in await load(successor, GALLERY)} == {"ann", "bob"}
     assert not subjects.segments.manifests.publish(late)
-    again = Segments(pair.store, subjects.layout.segments, GALLERY.template_version, GALLERY.dimension)
+    again = Segments(pair.store, subjects.layout)
     assert sum(len(segment.sids) for segment in again.view.segments) == 2
     successor.close()
 

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from facegrid.domain.errors import DamagedRecords
+from facegrid.identity.writes import Writes
 from facegrid.storage.objects.store import UnreadableObject
 from facegrid.storage.records import bulk, segment, segment_files
+from facegrid.storage.records.followed import FollowedRecords
+from facegrid.storage.records.layout import GalleryLayout
 from facegrid.storage.records.records import StoredRecords
 from facegrid.storage.records.subjects import StoredSubjects
 from storage.making import (
@@ -29,6 +32,7 @@ GALLERY = make_gallery()
 async def written(*counts: int) -> MemoryStore:
     """Return a store with imported templates."""
     store = MemoryStore()
+    store.put(GalleryLayout(GALLERY).settings, b"{}")
     await import_columns(store, make_columns(*counts))
     return store
 
@@ -138,6 +142,57 @@ async def test_a_manifest_that_cannot_be_read_is_told_by_its_key(form: object) -
     with pytest.raises(DamagedRecords, match=key):
         await found(store)
     assert store.objects == before
+
+
+async def test_segments_whose_manifest_is_missing_are_left() -> None:
+    """A gallery without its manifests is damaged, not empty: no start and no repair removes anything."""
+    store = await written(4)
+    manifests = {key: store.objects.pop(key) for key in list(store.keys("")) if "/manifests/" in key}
+    before = dict(store.objects)
+    for opened in (StoredRecords, FollowedRecords):
+        records = opened(store, workers=1)
+        with pytest.raises(UnreadableObject, match="manifests/ is missing; restore it"):
+            await records.subject(GALLERY, "person-0")
+        found_there = [one async for one in records.inspect(GALLERY, Writes(1).hold, repair=True)]
+        records.close()
+        assert [(one.unreadable, len(one.findings)) for one in found_there] == [(True, 1)]
+    assert store.objects == before
+    store.objects |= manifests
+    assert len(await found(store)) == 4
+
+
+@pytest.mark.parametrize("older", [False, True])
+async def test_an_older_manifest_than_the_one_that_is_shown_is_damage(*, older: bool) -> None:
+    """Who has the gallery open keeps what it shows, and publishes that where it is told to repair."""
+    store = await written(4)
+    records = StoredRecords(store, workers=1)
+    await load(records, GALLERY)
+    segments = (await records.with_subjects(GALLERY, lambda one: one)).segments
+    first = {key: store.objects[key] for key in store.keys("") if "/manifests/" in key}
+    await enrol(records, GALLERY, make_encounter(9, "eve"))
+    await compact(records, GALLERY)
+    store.delete_prefix(next(iter(first)).rpartition("/")[0] + "/")
+    store.objects |= first if older else {}
+    with pytest.raises(UnreadableObject, match="manifests/ is missing"):
+        segments.reload()
+    async for _ in records.inspect(GALLERY, Writes(1).hold, repair=True):
+        pass
+    segments.reload()
+    expected = {f"person-{number}" for number in range(4)} | {"eve"}
+    assert {one.subject_id for one in await load(records, GALLERY)} == expected
+    records.close()
+    again = StoredRecords(store, workers=1)
+    assert {one.subject_id for one in await load(again, GALLERY)} == expected
+    again.close()
+
+
+async def test_a_gallery_that_was_deleted_shows_nothing() -> None:
+    """Its manifests may go before who has it open learns of that: there is nothing to restore."""
+    store = await written(4)
+    segments = StoredSubjects(store, GALLERY).segments
+    store.objects.clear()
+    segments.reload()
+    assert not segments.view.segments
 
 
 async def test_a_segment_of_a_newer_release_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

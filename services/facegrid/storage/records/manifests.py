@@ -9,6 +9,12 @@ from secrets import token_hex
 from facegrid.storage.objects.forms import Form, read, to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore, UnreadableObject
 
+_LOOKS = 2  # a listing may miss what is published during it
+
+
+class ManifestMissing(UnreadableObject):
+    """Segments are there, or were, without the manifest that says which of them count."""
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentFile:
@@ -40,13 +46,22 @@ class Manifests:
         """Take the store and the prefix."""
         self._store, self._prefix = store, prefix
 
-    def newest(self) -> Manifest:
-        """Return the manifest that counts, an empty one where there is none."""
-        while numbers := self._numbers():
-            try:
-                return self._read(numbers[-1])
-            except ObjectMissing:
-                continue  # a newer one was published
+    def newest(self, least: int = 0) -> Manifest:
+        """Return the manifest that counts, an empty one where none was ever published.
+
+        Raises ManifestMissing where one of the `least` number, or one before any segment, has to be there.
+        """
+        least = least or int(any(self._store.keys(f"{self._prefix}files/")))
+        for _ in range(_LOOKS):
+            while (numbers := self._numbers()) and numbers[-1] >= least:
+                try:
+                    return self._read(numbers[-1])
+                except ObjectMissing:
+                    continue  # a newer one was published
+        if least:
+            raise ManifestMissing(
+                f"the newest manifest below {self._prefix}manifests/ is missing; restore it from a backup"
+            )
         return Manifest()
 
     def segment_key(self, manifest: int) -> str:

@@ -53,8 +53,7 @@ class Mending:
             bad = [file for file in files if not is_readable(partial(Segment, self.store, file))]
             findings += self.segments(dict.fromkeys(bad), lambda *_: False)
         if all(one.repaired for one in findings):
-            template = self.gallery.template_version, self.gallery.dimension
-            segments = Segments(self.store, self.layout.segments, *template)
+            segments = Segments(self.store, self.layout)
         return [*findings, *self.tombstones(segments), *self.amendments()]
 
     def segments(self, bad: "Mapping[SegmentFile, Segment | None]", spared: Spared) -> Iterator[Finding]:
@@ -81,9 +80,9 @@ class Mending:
         return True
 
     def manifest(self, shown: Manifest) -> Iterator[Finding]:
-        """Publish what this process shows anew where the newest manifest can't be read."""
+        """Publish what this process shows anew where the newest manifest can't be read, or is gone."""
         manifests = Manifests(self.store, self.layout.segments)
-        if not is_readable(manifests.newest):
+        if not is_readable(partial(manifests.newest, shown.number)):
             key = self._newest_manifest()
             new = replace(shown, number=shown.number + 1)
             if repaired := self.repair and manifests.publish(new):
@@ -91,7 +90,8 @@ class Mending:
             yield _damaged(key, repaired=repaired)
 
     def _newest_manifest(self) -> str:
-        return list(self.store.keys(f"{self.layout.segments}manifests/"))[-1]
+        prefix = f"{self.layout.segments}manifests/"
+        return [prefix, *self.store.keys(prefix)][-1]
 
     def tombstones(self, segments: Segments | None) -> Iterator[Finding]:
         """Write those again of which rows say what they hide; where there are no rows, they hide nothing."""

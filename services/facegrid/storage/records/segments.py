@@ -13,7 +13,8 @@ from facegrid.domain.galleries import Encounter
 from facegrid.storage.objects.forms import Form, decode
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore, UnreadableObject
 from facegrid.storage.records.codec import parse_encounter, parse_subject, with_vectors
-from facegrid.storage.records.manifests import Manifest, Manifests, SegmentFile
+from facegrid.storage.records.layout import GalleryLayout
+from facegrid.storage.records.manifests import Manifest, ManifestMissing, Manifests, SegmentFile
 
 if TYPE_CHECKING:  # pyarrow takes half a second to import, and small galleries do without
     from facegrid.storage.records.segment import Segment
@@ -40,48 +41,54 @@ class Segments:
     def __init__(
         self,
         store: ObjectStore,
-        prefix: str,
-        version: str,
-        dimension: int,
+        layout: GalleryLayout,
         amend: Callable[[Encounter], Encounter] = lambda encounter: encounter,
     ) -> None:
         """Open what the newest manifest names; `amend` returns an encounter of a row as it is now."""
-        self._store, self._version, self._dimension, self._amend = store, version, dimension, amend
-        self.manifests = Manifests(store, prefix)
+        self._store, self._layout, self._amend = store, layout, amend
+        self.manifests = Manifests(store, layout.segments)
         self.view = View(Manifest())
         self.writing, self._swapping = threading.Lock(), threading.Lock()
         self.erased: set[str] = set()
         self.reload()
 
-    def own(self, settings: str) -> None:
+    def own(self) -> None:
         """Keep what a former owner publishes late from counting, and remove what counts no more.
 
-        Where the object of the gallery's `settings` is gone, the gallery was deleted: nothing is written.
-        A manifest counts by the highest number, and no number is published twice while it is the highest. So
+        Where the object of the gallery's settings is gone, the gallery was deleted: nothing is written. A
+        manifest counts by the highest number, and no number is published twice while it is the highest. So
         once one of ours is, whatever was offered to follow an earlier one is refused, or swept away.
         """
-        if not (self.view.manifest.number or self._has(settings)):
+        if not (self.view.manifest.number or self._has_settings()):
             return
         while not self.manifests.publish(replace(self.view.manifest, number=self.view.manifest.number + 1)):
             self.reload()
         self.reload()
         self.manifests.sweep(self.view.manifest)
 
-    def _has(self, key: str) -> bool:
+    def _has_settings(self) -> bool:
         try:
-            self._store.get(key)
+            self._store.get(self._layout.settings)
         except ObjectMissing:
             return False
         return True
 
     def reload(self) -> None:
-        """Open the newest manifest, where it is another."""
-        while (manifest := self.manifests.newest()).number != self.view.manifest.number:
+        """Open the newest manifest, where it is another. Raises ManifestMissing and UnreadableObject."""
+        while (manifest := self._newest()).number != self.view.manifest.number:
             try:
                 self._open(manifest)
             except ObjectMissing as missing:
-                if manifest == self.manifests.newest():
+                if manifest == self._newest():
                     raise UnreadableObject.missing(missing) from None
+
+    def _newest(self) -> Manifest:
+        try:
+            return self.manifests.newest(self.view.manifest.number)
+        except ManifestMissing:
+            if self._has_settings():
+                raise
+            return Manifest()  # the gallery was deleted
 
     def _open(self, manifest: Manifest) -> None:
         segments = self._opened(manifest) if manifest.files else ()
@@ -220,10 +227,10 @@ class Segments:
 
     def _parse(self, segment: "Segment", row: Mapping[str, Any]) -> tuple[Head, Encounter]:
         def parse(form: Form) -> tuple[Head, Encounter]:
-            encounter = self._amend(parse_encounter(form["encounter"], self._version))
+            encounter = self._amend(parse_encounter(form["encounter"], self._layout.gallery.template_version))
             if "vectors" in row:
                 vectors = np.frombuffer(row["vectors"], "<f4").astype(np.float32)
-                encounter = with_vectors(encounter, list(vectors.reshape(-1, self._dimension)))
+                encounter = with_vectors(encounter, list(vectors.reshape(-1, self._layout.gallery.dimension)))
             return parse_subject(form["subject"]), encounter
 
         return decode(segment.file.key, row["record"], parse)

@@ -50,8 +50,7 @@ class StoredSubjects:
         """Open the gallery's segments and read its tombstones, as the gallery's only writer."""
         self._store = store
         self.gallery, self.layout = gallery, GalleryLayout(gallery)
-        template = gallery.template_version, gallery.dimension
-        self.segments = Segments(store, self.layout.segments, *template, self._amended)
+        self.segments = Segments(store, self.layout, self._amended)
         self.last_revision = self.segments.view.manifest.last_revision
         self.loaded, self.loose = False, 0
         self.hidden_since: datetime | None = None
@@ -66,7 +65,7 @@ class StoredSubjects:
         self._open()
 
     def _open(self) -> None:
-        self.segments.own(self.layout.settings)
+        self.segments.own()
         for _, tombstone in self.tombstones.stored():
             self._count(tombstone)
 
