@@ -104,7 +104,8 @@ class Mending:
         if record is None and segments.view.segments:
             return False
         if record is None:
-            self._set_aside(key)
+            self._copy_aside(key)
+            self.store.delete(key)
         elif "tombstone" in record:
             self.store.put(key, to_json(record["tombstone"]))
         else:
@@ -125,11 +126,12 @@ class Mending:
         sids = {one: folder.sid for folder in folders() for one in folder.encounter_ids} if bad else {}
         for key, one in bad.items():
             if self.repair:
-                self._set_aside(key)
-                gone = one not in sids or one in segments.erased
-                sid = {"sid": sids[one]} if one in sids else {}
-                if one not in segments:
-                    state = "deleted" if gone else "active"
+                self._copy_aside(key)
+                if one in segments:
+                    self.store.delete(key)
+                else:  # over the old one: without a claim, what was deleted could be enrolled again
+                    state = "active" if one in sids and one not in segments.erased else "deleted"
+                    sid = {"sid": sids[one]} if one in sids else {}
                     self.store.put(key, to_json({**unknown_claim(one, state), **sid}))
             yield _damaged(key, repaired=self.repair)
 
@@ -142,9 +144,8 @@ class Mending:
             except UnreadableObject:
                 yield key, key.removeprefix(prefix).removesuffix(".json")
 
-    def _set_aside(self, key: str) -> None:
+    def _copy_aside(self, key: str) -> None:
         self.store.put(f"{self.layout.set_aside()}{_kind_and_name(key)}", self.store.get(key))
-        self.store.delete(key)
 
 
 def is_readable(reading: Callable[[], object]) -> bool:
