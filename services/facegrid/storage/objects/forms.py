@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from facegrid.storage.objects.store import NewerObject, ObjectStore, UnreadableObject
 
 _SCHEMA_VERSION = 1
+_LARGEST_OBJECT = 64 * 1024 * 1024
 T = TypeVar("T")
 Form = Mapping[str, Any]
 
@@ -19,6 +20,14 @@ def to_json(form: Form) -> bytes:
 def read(store: ObjectStore, key: str, parse: Callable[[Form], T]) -> T:
     """Read and parse one record. Raises ObjectMissing, UnreadableObject and NewerObject."""
     return decode(key, store.get(key), parse)
+
+
+def read_as_is(store: ObjectStore, key: str, most: int = _LARGEST_OBJECT) -> bytes:
+    """Read an object, damaged or not, of that many bytes at most. Raises ObjectMissing."""
+    try:
+        return store.get(key)
+    except UnreadableObject:  # a store that checks what it returns
+        return store.get_range(key, 0, most)
 
 
 def decode(key: str, data: bytes, parse: Callable[[Form], T]) -> T:

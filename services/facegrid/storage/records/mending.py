@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from facegrid.domain.galleries import Gallery
 from facegrid.domain.inspection import Finding, Problem
-from facegrid.storage.objects.forms import read, to_json
+from facegrid.storage.objects.forms import read, read_as_is, to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore, UnreadableObject
 from facegrid.storage.records.amendments import parse_amendment
 from facegrid.storage.records.claims import parse_claim, unknown_claim
@@ -65,7 +65,11 @@ class Mending:
         from facegrid.storage.records.segment_files import whole_rows, write_segments  # noqa: PLC0415  # see above
 
         try:
-            rows = segment.sound_rows(spared) if segment else whole_rows(self.store.get(file.key))
+            rows = (
+                segment.sound_rows(spared)
+                if segment
+                else whole_rows(read_as_is(self.store, file.key, file.size))
+            )
         except (ObjectMissing, UnreadableObject):
             return False
         if rows is None:
@@ -145,7 +149,7 @@ class Mending:
                 yield key, key.removeprefix(prefix).removesuffix(".json")
 
     def _copy_aside(self, key: str) -> None:
-        self.store.put(f"{self.layout.set_aside()}{_kind_and_name(key)}", self.store.get(key))
+        self.store.put(f"{self.layout.set_aside()}{_kind_and_name(key)}", read_as_is(self.store, key))
 
 
 def is_readable(reading: Callable[[], object]) -> bool:

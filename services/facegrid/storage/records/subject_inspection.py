@@ -8,7 +8,7 @@ import numpy as np
 
 from facegrid.domain.galleries import Encounter
 from facegrid.domain.inspection import Finding, Problem
-from facegrid.storage.objects.forms import read, to_json
+from facegrid.storage.objects.forms import read, read_as_is, to_json
 from facegrid.storage.objects.store import ObjectMissing, ObjectStore, UnreadableObject
 from facegrid.storage.records.codec import parse_subject, subject_form
 from facegrid.storage.records.folders import SubjectFolder, subject_folder
@@ -16,7 +16,6 @@ from facegrid.storage.records.layout import encounter_prefix
 from facegrid.storage.records.subjects import StoredSubjects
 
 _UNIT_TOLERANCE = 2e-3
-_LARGEST_OBJECT = 64 * 1024 * 1024
 _REMOVED = {Problem.UNFINISHED, Problem.LATE_MARK, Problem.NOT_ERASED, Problem.EMPTY_SUBJECT}
 
 
@@ -82,15 +81,9 @@ class SubjectInspection:
         prefix = encounter_prefix(folder.prefix, encounter_id)
         kept = self._subjects.layout.set_aside(folder.sid, encounter_id)
         for key in list(self._store.keys(prefix)):
-            self._store.put(kept + key.removeprefix(prefix), self._read(key))
+            self._store.put(kept + key.removeprefix(prefix), read_as_is(self._store, key))
         self._store.delete(f"{prefix}encounter.json")
         self._store.delete_prefix(prefix)
-
-    def _read(self, key: str) -> bytes:
-        try:
-            return self._store.get(key)
-        except UnreadableObject:  # a store that checks what it returns: take it as it is
-            return self._store.get_range(key, 0, _LARGEST_OBJECT)
 
     def _look(self, prefix: str, keys: Sequence[str]) -> SubjectReport:
         folder, base = subject_folder(prefix, keys), f"{prefix}encounters/"
