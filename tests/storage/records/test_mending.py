@@ -99,25 +99,6 @@ async def test_damaged_claims_say_again_what_became_of_their_encounters(
         assert await records.find_claim(gallery, one.encounter_id, call_of(one)) is Claim.DELETED
 
 
-async def test_an_unused_claim_is_removed_unless_its_enrolment_begins_again(
-    records: StoredRecords, gallery: Gallery, store: ObjectStore
-) -> None:
-    """A retry under way keeps it, so that what it makes can be deleted for good."""
-    claims = [f"{ROOT}requests/{one.encounter_id}.json" for one in (ONE, THREE)]
-    for one, claim in zip((ONE, THREE), claims, strict=True):
-        await records.claim(gallery, one.subject_id, one.encounter_id, make_call("Enroll", one.request_id))
-        store.put(claim, store.get(claim).replace(b'"time": "20', b'"time": "19'))
-    with opened(store) as restarted:
-        await restarted.claim(gallery, "jane", ONE.encounter_id, make_call("Enroll", ONE.request_id))
-        findings = found(await inspect(restarted, gallery, repair=True))
-        expected = [(ONE.encounter_id, False), (THREE.encounter_id, True)]
-        assert [(one.name, one.repaired) for one in findings] == expected
-        assert list(store.keys(f"{ROOT}requests/")) == claims[:1]
-        await enrol(restarted, gallery, ONE, THREE)
-        assert found(await inspect(restarted, gallery, repair=True)) == []
-    assert await names(store) == ids(ONE, THREE)
-
-
 async def test_a_tombstone_is_written_again_from_what_rows_say(
     records: StoredRecords, gallery: Gallery, store: ObjectStore
 ) -> None:

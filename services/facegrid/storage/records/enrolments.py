@@ -5,6 +5,7 @@ small claims would outweigh the templates.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -30,7 +31,7 @@ class EnrolmentClaims:
         self._store, self._layout, self._segments = store, layout, segments
         self._objects = Claims(store)
         self.void: set[str] = set()
-        self._turn, self._begun = threading.Lock(), set[str]()
+        self._turn, self._begun = threading.Lock(), Counter[str]()
 
     def find(self, encounter_id: str, call: Call) -> Claim:
         """Say what an earlier try of a call left. Raises RequestIdReused."""
@@ -39,9 +40,16 @@ class EnrolmentClaims:
         return Claim.DELETED if claim and encounter_id in self._segments.erased else _state(claim)
 
     def make(self, subject_id: str, encounter_id: str, call: Call) -> Claim:
-        """Bind a call to its encounter, until its `end`. Raises RequestIdReused."""
+        """Bind a call to its encounter, until its `end` or an error. Raises RequestIdReused."""
         with self._turn:
-            self._begun.add(encounter_id)
+            self._begun[encounter_id] += 1
+        try:
+            return self._bind(subject_id, encounter_id, call)
+        except BaseException:
+            self.end(encounter_id)
+            raise
+
+    def _bind(self, subject_id: str, encounter_id: str, call: Call) -> Claim:
         if claim := self._compacted(encounter_id, call):
             return _state(claim)
         key, sid = self._layout.claim(encounter_id), self._layout.sid(subject_id)
@@ -50,7 +58,9 @@ class EnrolmentClaims:
     def end(self, encounter_id: str) -> None:
         """Take note that an enrolment was committed, or broken off."""
         with self._turn:
-            self._begun.discard(encounter_id)
+            self._begun[encounter_id] -= 1
+            if self._begun[encounter_id] <= 0:
+                del self._begun[encounter_id]
 
     def remove_unused(self, encounter_id: str, sid: str) -> bool:
         """Remove the claim of an enrolment that ended before it wrote, unless it begins again; say which."""
