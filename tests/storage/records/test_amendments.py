@@ -10,7 +10,7 @@ from itertools import groupby
 import pyarrow.parquet as pq
 import pytest
 
-from facegrid.domain.errors import RequestIdReused
+from facegrid.domain.errors import RequestIdReused, StoreUnavailable
 from facegrid.domain.galleries import Amendment, Encounter, Tombstone
 from facegrid.domain.labels import Labels, Status
 from facegrid.storage.records.records import StoredRecords
@@ -164,6 +164,30 @@ async def test_what_changes_while_a_compaction_runs_is_kept() -> None:
         assert not [key for key in store.keys(ROOT) if "/amendments/" in key]
         await compact(records)
         assert await records.amended(GALLERY) == set()
+
+
+class LateStore(MemoryStore):
+    """A store that writes an amendment, and says that it did not."""
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write an object unless one is there."""
+        written = super().put_if_absent(key, data)
+        if "/amendments/" in key:
+            raise StoreUnavailable("no answer came")
+        return written
+
+
+async def test_a_change_whose_write_failed_and_was_done_counts_for_its_retry() -> None:
+    """It is as one that succeeded: seen from then on, and folded."""
+    async with opened(LateStore()) as records:
+        await make_two(records)
+        with pytest.raises(StoreUnavailable):
+            await amend(records, "john", Amendment("", INACTIVE, 30), "john")
+        await amend(records, "john", Amendment("", INACTIVE, 30), "john")
+        assert await labels_of(records, "john") == [INACTIVE]
+        await compact(records)
+        assert await records.amended(GALLERY) == set()
+        assert await labels_of(records, "john") == [INACTIVE]
 
 
 @pytest.fixture

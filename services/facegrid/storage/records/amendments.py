@@ -74,7 +74,7 @@ class Amendments:
         """Return what an earlier try of this call changed, its labels aside. Raises RequestIdReused."""
         name = self._layout.request(call)
         try:
-            stored = self._read(name)
+            self._count(stored := self._read(name))  # a write that failed may yet be done
         except ObjectMissing:
             record = self._segments.record(name)
             if record is None:
@@ -162,6 +162,7 @@ class Amendments:
 
     def _count(self, stored: StoredAmendment) -> None:
         with self._turn:
+            self._forget(stored)
             self._stored[stored.target].append(stored)
             known = self.newest.get(stored.target)
             if known is None or known.revision < stored.amendment.revision:
