@@ -35,7 +35,7 @@ def _cluster(open_source: Callable[[], Any], names: Iterable[tuple[int, str]]) -
         unread = "gone" if row == 3 else ""
         photograph = b"" if unread else read(name)
         face = b"" if row % 2 else _FACE.SerializeToString()
-        yield SimpleNamespace(row=row, photograph=photograph, unread=unread, extracted=face)
+        yield SimpleNamespace(row=row, name=name, photograph=photograph, unread=unread, extracted=face)
 
 
 def test_entries_come_in_order_with_what_was_found(tmp_path: Path) -> None:
@@ -54,6 +54,22 @@ def test_entries_come_in_order_with_what_was_found(tmp_path: Path) -> None:
     assert [found[number].read() for number in (0, 1, 3, 4)] == [b"1", b"2", b"4", b"5"]
     with pytest.raises(OSError, match="gone"):
         found[2].read()
+
+
+def test_a_photograph_that_comes_meanwhile_moves_no_face_to_another_name(tmp_path: Path) -> None:
+    """A folder that changes after the cluster was told of it gives each subject its own photographs."""
+    for subject in ("ann", "bob", "carol"):
+        (tmp_path / subject).mkdir()
+        (tmp_path / subject / "1.jpg").write_bytes(subject.encode())
+
+    def cluster(open_source: Callable[[], Any], names: Iterable[tuple[int, str]]) -> Iterator[Any]:
+        works = list(_cluster(open_source, names))
+        (tmp_path / "bob" / "0.jpg").write_bytes(b"bob")
+        yield from works
+
+    entries = ExtractedSource(tmp_path, cluster, lambda _: False).entries()
+    found = [(entry.subject, entry.read().decode()) for entry in entries if entry.row != 3]
+    assert found == [("ann", "ann"), ("bob", "bob"), ("carol", "carol")]
 
 
 def test_a_cluster_that_is_not_there_is_named(

@@ -193,3 +193,10 @@ async def test_a_token_that_none_was_given_is_refused(house: House) -> None:
     exporting = ExportTemplates(house.galleries, house.records)("g", "../x", photographs=False)
     with pytest.raises(InvalidField, match="page_token"):
         await anext(exporting)
+
+
+async def test_an_export_does_not_go_on_in_another_template_version(house: House) -> None:
+    """What was exported before a gallery moved to another pack is not mixed with what it holds now."""
+    exporting = ExportTemplates(house.galleries, house.records)("g", f"{0:08}-{0:032}", photographs=False)
+    with pytest.raises(InvalidField, match="moved to another pack"):
+        await anext(exporting)

@@ -26,8 +26,8 @@ _START_S = 2.0
 @pytest.mark.parametrize(
     ("kind", "compacting", "kills"),
     [
-        pytest.param("folder", False, KILLS, id="objects"),
-        pytest.param("folder", True, KILLS, id="segments"),
+        pytest.param("folder", False, KILLS // 2, id="objects"),
+        pytest.param("folder", True, KILLS // 2, id="segments"),
         pytest.param("minio", True, max(3, KILLS // 10), id="minio"),
     ],
 )

@@ -66,6 +66,9 @@ def _export(client: Client, gallery: str, out: Path, photographs: Path | None) -
         "photographs": str(photographs.resolve()) if photographs else "",
     }
     with ExportParts(out, about) as parts, progress_bar() as progress:
+        if parts.token:
+            message = f"goes on with the export of {parts.begun}; to begin anew, remove {parts.folder}"
+            progress.console.print(message, soft_wrap=True, highlight=False)
         task = progress.add_task("Exporting", total=described.subject_count, completed=parts.subjects)
         for answer in client.bulk.export_templates(
             gallery, photographs=photographs is not None, page_token=parts.token

@@ -30,7 +30,10 @@ class ExtractedSource:
         found = self._extract((entry.row, entry.photograph) for entry in open_entries)
         work = next(found, None)
         for entry in self._source.entries():
-            if work is None or work.row != entry.row:
+            while work is not None and work.row < entry.row:
+                work = next(found, None)
+            # A folder may change while it is gone through: who is at this row now was not extracted then.
+            if work is None or (work.row, work.name) != (entry.row, entry.photograph):
                 yield entry
             else:
                 extracted = ExtractedFace.FromString(work.extracted) if work.extracted else None

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,29 +20,31 @@ from facegrid.v1 import types_pb2
 class ExportParts:
     """Parts of a table, one for each page of an export; `token` is behind the last one.
 
-    `rows` and `subjects` count what they hold. One run at a time uses them.
+    `rows` and `subjects` count what they hold, of the gallery as it stood since `begun`. One run at a time
+    uses them.
     """
 
     def __init__(self, out: Path, about: Mapping[str, str]) -> None:
         """Take the file that they become, and what they are about, the template version among it."""
         self._out, self._about = out, dict(about)
-        self._folder = out.with_name(f"{out.name}.partial")
+        self.folder = out.with_name(f"{out.name}.partial")
         self.token, self.rows, self.subjects, self._parts = "", 0, 0, 0
+        self.begun = datetime.now(UTC).isoformat(timespec="seconds")
         self._pending: list[tuple[Any, ...]] = []
         self._vectors: list[bytes] = []
         self._last = ""
 
     def __enter__(self) -> Self:
         """Go on where an earlier run stopped. Raises BadFile where that one was about something else."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self._folder, os.O_RDONLY)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if self._state.exists():
                 self._read()
         except BlockingIOError:
             os.close(self._lock)
-            raise BadFile(self._folder, "is in use by another run") from None
+            raise BadFile(self.folder, "is in use by another run") from None
         except BadFile:
             os.close(self._lock)
             raise
@@ -66,8 +68,8 @@ class ExportParts:
         if self._pending:
             self._write()
         self.token = token
-        state = {"about": self._about, "token": token, "parts": self._parts}
-        partial = self._folder / "state.partial"
+        state = {"about": self._about, "begun": self.begun, "token": token, "parts": self._parts}
+        partial = self.folder / "state.partial"
         partial.write_text(json.dumps({**state, "rows": self.rows, "subjects": self.subjects}), "utf-8")
         partial.replace(self._state)
 
@@ -78,10 +80,11 @@ class ExportParts:
         if self._pending:
             self._write()
         if self._parts:
-            whole = self._folder / f"whole{self._out.suffix}"
+            whole = self.folder / f"whole{self._out.suffix}"
             join_parts([self._part(number) for number in range(self._parts)], whole)
             whole.replace(self._out)
-        shutil.rmtree(self._folder)
+        self._state.unlink(missing_ok=True)  # first: without it, what is left says nothing
+        shutil.rmtree(self.folder)
         return bool(self._parts)
 
     def _write(self) -> None:
@@ -101,19 +104,19 @@ class ExportParts:
         state = json.loads(self._state.read_text("utf-8"))
         if state["about"] != self._about:
             raise BadFile(
-                self._folder,
+                self.folder,
                 f"is of an export of {state['about']}, and this is {self._about}; finish that one, or remove "
                 "the folder",
             )
-        self.token, self._parts = state["token"], state["parts"]
+        self.begun, self.token, self._parts = state["begun"], state["token"], state["parts"]
         self.rows, self.subjects = state["rows"], state["subjects"]
 
     @property
     def _state(self) -> Path:
-        return self._folder / "state.json"
+        return self.folder / "state.json"
 
     def _part(self, number: int) -> Path:
-        return self._folder / f"{number:06}.parquet"
+        return self.folder / f"{number:06}.parquet"
 
 
 def _labels(encounter: types_pb2.Encounter) -> Iterator[str]:

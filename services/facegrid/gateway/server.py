@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import grpc
+import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -48,6 +49,7 @@ SERVED = tuple(
     )
 )
 _SERVICES = tuple(service.full_name for service in SERVED)
+_AGAIN_S = 0.5
 _ARRIVED_S = 0.3  # grpc cancels what has arrived and was not looked at when it stops: fewer calls by then
 NEED_A_STORE = _SERVICES[1:]
 
@@ -82,23 +84,10 @@ class GatewayServer:
         self.metrics, self.security, self._forwarding = metrics, security, Forwarding(security)
         self._draining = Draining()
         self._boundary = Boundary(max_message_bytes, max_calls, metrics, needs_of(SERVED), security.access)
-        self._server = grpc.aio.server(
-            interceptors=[self._draining, self._forwarding, self._boundary],
-            options=[
-                # Twice the limit, so that a request somewhat over it gets our answer and not the library's.
-                ("grpc.max_receive_message_length", 2 * max_message_bytes),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.so_reuseport", 0),
-            ],
-        )
         self._routes = _Routes()
         self._routes.lead_to(servicers)
-        self._server.add_generic_rpc_handlers((self._routes,))
         self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            [*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
-        )
+        self._max_received = 2 * max_message_bytes
 
     def lead(self, servicers: Servicers) -> None:
         """Answer every call from now on, by these servicers; calls under way end as they began."""
@@ -111,15 +100,56 @@ class GatewayServer:
 
     async def start(self, address: str) -> int:
         """Listen on `host:port` or `unix:path`; returns the port. Raises RuntimeError where it is taken."""
-        credentials = self.security.credentials
-        port: int = (
-            self._server.add_secure_port(address, credentials)
-            if credentials
-            else self._server.add_insecure_port(address)
-        )
+        self._server, port = await self._listen(address)
         await self.set_serving(serving=False)
-        await self._server.start()
+        at = address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
+        self._keeping = asyncio.create_task(self._keep(at))
         return port
+
+    async def _listen(self, address: str) -> tuple[grpc.aio.Server, int]:
+        server, credentials = self._make(), self.security.credentials
+        port: int = (
+            server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+        )
+        await server.start()
+        return server, port
+
+    async def _keep(self, address: str) -> None:
+        """Serve anew where grpc ends: one request does that whose path is no UTF-8 (grpcio 1.85)."""
+        while True:
+            try:
+                await self._server.wait_for_termination()
+            except Exception as error:  # noqa: BLE001  # whatever it was, others are to be served
+                structlog.get_logger().error("grpc ended and begins again", cause=type(error).__name__)
+                self._server = await self._listen_again(address)
+            else:
+                return  # it was stopped
+
+    async def _listen_again(self, address: str) -> grpc.aio.Server:
+        while True:
+            try:
+                server, _ = await self._listen(address)
+            except RuntimeError:  # the port is not free yet
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                return server
+
+    def _make(self) -> grpc.aio.Server:
+        server = grpc.aio.server(
+            interceptors=[self._draining, self._forwarding, self._boundary],
+            options=[
+                # Twice the limit, so that a request somewhat over it gets our answer and not the library's.
+                ("grpc.max_receive_message_length", self._max_received),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        server.add_generic_rpc_handlers((self._routes,))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection(
+            [*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server
+        )
+        return server
 
     async def set_serving(self, *, serving: bool, services: Sequence[str] = ("", *_SERVICES)) -> None:
         """Answer health checks of services, "" being the server, with SERVING or NOT_SERVING."""
@@ -136,6 +166,7 @@ class GatewayServer:
         if self._boundary.calls:  # else nobody is there
             await asyncio.sleep(_ARRIVED_S)
         await self._server.stop(grace_s)
+        await self._keeping
         await self._forwarding.close()
 
 
