@@ -77,17 +77,30 @@ async def test_nobody_unknown_is_let_in(channel: grpc.aio.Channel) -> None:
         assert (code, reason) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"), method.full_name
 
 
-async def test_nobody_unknown_keeps_a_stream_open(channel: grpc.aio.Channel) -> None:
-    """A stream without a token ends before its first message, which may never come."""
+@pytest.mark.parametrize("caller", ["", "stranger"])
+async def test_nothing_is_read_of_those_who_may_do_nothing(
+    channel: grpc.aio.Channel, issuer: Issuer, caller: str
+) -> None:
+    """A call without a token, or with that of nobody in the policy, ends before its message."""
     never = asyncio.Event()
 
     async def silent() -> AsyncIterator[bytes]:
         await never.wait()
         yield b""
 
-    call = channel.stream_stream("/facegrid.v1.BulkService/ImportTemplates")(silent(), timeout=10)
-    code, reason, _, _ = await refusal(anext(aiter(call)))
-    assert (code, reason) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+    metadata = [("authorization", f"Bearer {issuer.token(caller)}")] if caller else []
+    for method in _METHODS:
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        call = channel.stream_stream(path)(silent(), timeout=5, metadata=metadata)
+        code, _, _, _ = await refusal(anext(aiter(call)))
+        assert code.name == ("PERMISSION_DENIED" if caller else "UNAUTHENTICATED"), path
+
+
+async def test_a_message_of_nobody_is_not_received(channel: grpc.aio.Channel) -> None:
+    """One that is over every limit of the server is refused for who sent it, and not for its size."""
+    call = channel.unary_unary("/facegrid.v1.FaceService/Detect")(bytes(2**20), timeout=10)
+    code, _, _, _ = await refusal(call)
+    assert code is grpc.StatusCode.UNAUTHENTICATED
 
 
 def _expected(path: str, role: str, gallery: str) -> str:
