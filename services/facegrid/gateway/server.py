@@ -49,6 +49,7 @@ SERVED = tuple(
 )
 _SERVICES = tuple(service.full_name for service in SERVED)
 _ARRIVED_S = 0.3  # grpc cancels what has arrived and was not looked at when it stops: fewer calls by then
+_LONGEST_CONNECTION_MS = 3_600_000  # certificates are looked at when one begins; calls under way then end
 NEED_A_STORE = _SERVICES[1:]
 
 
@@ -89,6 +90,7 @@ class GatewayServer:
                 ("grpc.max_receive_message_length", 2 * max_message_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
+                *([("grpc.max_connection_age_ms", _LONGEST_CONNECTION_MS)] if security.credentials else []),
             ],
         )
         self._routes = _Routes()
