@@ -182,6 +182,14 @@ def test_an_optional_gallery_may_be_left_out() -> None:
     needs.check(_rights(needs.permission, galleries=("border",)), AnalyzeRequest())
 
 
+@pytest.mark.parametrize(("pattern", "name"), [("gate-?", "gate-7"), ("gate-[0-9]", "gate-7")])
+def test_nothing_but_a_star_stands_for_anything(pattern: str, name: str) -> None:
+    """A question mark and brackets are what they are."""
+    policy = Policy([Grant(frozenset(Permission), (pattern,), frozenset(), ("*",))])
+    assert not policy.of(Principal(name)).grants
+    assert policy.of(Principal(pattern)).grants
+
+
 def test_every_gallery_of_a_search_counts() -> None:
     """The permission must be held in each; one that may not be known of is named as a missing one is."""
     rights = Policy(

@@ -35,7 +35,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A role's permissions for principals or groups, in galleries; `*` in a pattern stands for anything."""
+    """A role's permissions for principals or groups, in galleries; only `*` is special in a pattern."""
 
     permissions: frozenset[Permission]
     principals: tuple[str, ...]
@@ -113,4 +113,5 @@ class Rights:
 
 
 def _matches(name: str, patterns: Collection[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    literal = (pattern.replace("[", "[[]").replace("?", "[?]") for pattern in patterns)
+    return any(fnmatchcase(name, pattern) for pattern in literal)
