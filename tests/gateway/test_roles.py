@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from facegrid.gateway.server import SERVED, GatewayServer
 from facegrid.serving.security import open_security
 from facegrid.settings import Settings
 from facegrid.v1.access_pb2 import permission
+from facegrid.v1.gallery_service_pb2 import ListGalleriesRequest
+from facegrid.v1.gallery_service_pb2_grpc import GalleryServiceStub
 from fakes import FakeVision
 from gateway.conftest import servicers_of
 from house import House, build_house
@@ -29,6 +32,7 @@ _POLICY = (
         for role in _ROLES
     )
 )
+_PURPOSES = '[[purposes]]\ngalleries = ["border-*"]\nallowed = ["entry"]\n'
 _TOUCHED = ("border-9", "staff-1", "secret")  # covered by a pattern, by its name, there but not covered
 
 
@@ -44,7 +48,15 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 @pytest.fixture
 async def channel(house: House, tmp_path: Path, issuer: Issuer) -> AsyncIterator[grpc.aio.Channel]:
     """Serve with a role for each permission, whose principal has the same name."""
-    (tmp_path / "policy.toml").write_text(_POLICY)
+    async with _serving(house, tmp_path, issuer, _POLICY) as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def _serving(
+    house: House, tmp_path: Path, issuer: Issuer, policy: str
+) -> AsyncIterator[grpc.aio.Channel]:
+    (tmp_path / "policy.toml").write_text(policy)
     security = open_security(
         Settings(auth_jwks=str(issuer.jwks), auth_audience=AUDIENCE, auth_policy=tmp_path / "policy.toml")
     )
@@ -68,6 +80,21 @@ async def test_the_table_of_roles(channel: grpc.aio.Channel, issuer: Issuer) -> 
     expected = {key: _expected(*key) for key in table}
     _show(table)
     assert table == expected
+
+
+async def test_lists_are_for_the_purpose_that_is_stated(house: House, tmp_path: Path, issuer: Issuer) -> None:
+    """A gallery that is closed for a call's purpose is not listed."""
+    for name in ("border-1", "staff-1"):
+        await house.make_gallery(name)
+    async with _serving(house, tmp_path, issuer, _POLICY + _PURPOSES) as channel:
+        listed = {}
+        for purpose in ("", "entry", "curiosity"):
+            answer = await GalleryServiceStub(channel).ListGalleries(
+                ListGalleriesRequest(context={"purpose": purpose}),
+                metadata=[("authorization", f"Bearer {issuer.token('verify')}")],
+            )
+            listed[purpose] = [one.name for one in answer.galleries]
+    assert listed == {"": ["staff-1"], "entry": ["border-1", "staff-1"], "curiosity": ["staff-1"]}
 
 
 async def test_nobody_unknown_is_let_in(channel: grpc.aio.Channel) -> None:

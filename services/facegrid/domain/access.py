@@ -101,10 +101,14 @@ class Rights:
                 f"the permission {permission.value} is not yours{where}; ask who keeps the policy"
             )
 
+    def opens(self, gallery: str, purpose: str) -> bool:
+        """Say whether no rule closes a gallery for a purpose, or for the lack of one."""
+        return not any(rule.forbids(gallery, purpose) for rule in self.purposes)
+
     def check_purpose(self, purpose: str, galleries: Collection[str]) -> None:
         """Raise PermissionDenied where a gallery asks for another purpose than the one that is stated."""
         for name in galleries:
-            if any(rule.forbids(name, purpose) for rule in self.purposes):
+            if not self.opens(name, purpose):
                 raise PermissionDenied(
                     f"gallery {name} is not open for this purpose; state yours in context.purpose, or ask "
                     "who keeps the policy",
