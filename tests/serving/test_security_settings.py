@@ -136,6 +136,13 @@ def test_an_address_that_others_reach_needs_authentication(lacking: dict[str, An
     check_addresses("127.0.0.1:1", Settings(**lacking), insecure=False)
 
 
+@pytest.mark.parametrize("address", ["unix:/run/metrics", "unix:9464"])
+def test_metrics_take_no_socket(address: str) -> None:
+    """What looks like one would be served at every address of the machine."""
+    with pytest.raises(ConfigurationError, match=address):
+        check_addresses("127.0.0.1:1", Settings(metrics=address), insecure=False)
+
+
 @pytest.mark.parametrize("known", [{"auth_jwks": "x"}, {"tls_client_ca": Path("x")}])
 def test_an_address_that_others_reach_is_fine_where_callers_are_known(known: dict[str, Any]) -> None:
     """By tokens or by certificates, over TLS; metrics, which know nobody, stay on loopback."""
