@@ -207,6 +207,15 @@ def test_every_gallery_of_a_search_counts() -> None:
     assert missing.value.field == "other_galleries[1]"
 
 
+def test_too_many_galleries_are_not_looked_at() -> None:
+    """A call names at most as many as a search takes, whatever they are called."""
+    needs, rights = _NEEDS[_IDENTIFY], _rights(Permission.IDENTIFY)
+    needs.check(rights, identity_pb.IdentifyRequest(gallery="a", other_galleries=["b"] * 31))
+    with pytest.raises(InvalidField, match="32 entries") as refused:
+        needs.check(rights, identity_pb.IdentifyRequest(gallery="a", other_galleries=[" "] * 32))
+    assert refused.value.field == "other_galleries"
+
+
 def test_what_is_no_name_is_not_repeated_to_the_caller() -> None:
     """An answer does not grow with what was sent."""
     with pytest.raises(InvalidField) as refused:

@@ -7,8 +7,10 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
 from facegrid.domain.access import Permission, Rights
+from facegrid.domain.errors import InvalidField
 from facegrid.domain.galleries import no_gallery
 from facegrid.domain.names import check_name
+from facegrid.identity.searching import MOST_GALLERIES
 from facegrid.v1 import access_pb2 as pb
 from facegrid.v1.types_pb2 import Sample
 
@@ -49,8 +51,11 @@ class Needs:
             value = getattr(request, field)
             if isinstance(value, str):
                 yield from ((name, field) for name in [value] if name)
-            else:
-                yield from ((name, f"{field}[{number}]") for number, name in enumerate(value))
+                continue
+            if len(value) >= MOST_GALLERIES:
+                most = MOST_GALLERIES - 1
+                raise InvalidField(f"{field} has {len(value)} entries; name up to {most}", field=field)
+            yield from ((name, f"{field}[{number}]") for number, name in enumerate(value))
 
     def _asked(self, rights: Rights, request: Any) -> Iterator[Permission]:
         yield self.permission
