@@ -15,6 +15,7 @@ from facegrid.domain.errors import FacegridError, LeaderUnavailable
 from facegrid.gateway.access import Security
 from facegrid.gateway.authentication import PRINCIPAL
 from facegrid.gateway.status import ERROR_DOMAIN, rich_status
+from facegrid.gateway.tls import on_loopback
 
 _FORWARDED = ("facegrid-forwarded", "1")
 _STATUS = "grpc-status-details-bin"
@@ -55,7 +56,13 @@ class Forwarding(grpc.aio.ServerInterceptor):
         self._leads = True
 
     def follow(self, leader: str) -> None:
-        """Send mutations to this server from now on; empty while there is none."""
+        """Send mutations to this server from now on; empty while there is none.
+
+        A leader on another machine is none without TLS, where callers have tokens that must stay secret.
+        """
+        if leader and self._access and not (self._peers or on_loopback(leader)):
+            self._log.error("leader not used: there is no TLS; set FACEGRID_TLS_CERTIFICATE", leader=leader)
+            leader = ""
         self._turn_to(leader)
         self._leads = False
         if leader:
