@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import MethodOptions
 from grpc_status import rpc_status
 
-from facegrid.domain.errors import FacegridError, LeaderUnavailable
+from facegrid.domain.errors import FacegridError, LeaderUnavailable, Overloaded
 from facegrid.gateway.access import Security
 from facegrid.gateway.authentication import PRINCIPAL
 from facegrid.gateway.status import ERROR_DOMAIN, rich_status
@@ -41,14 +41,20 @@ class Forwarding(grpc.aio.ServerInterceptor):
     sent once is not sent again. The leader decides what a caller may do, and is told who that is.
     """
 
-    def __init__(self, security: Security) -> None:
-        """Begin as a leader, which sends nothing."""
+    def __init__(self, security: Security, max_calls: int) -> None:
+        """Begin as a leader, which sends nothing; later so many calls at a time."""
+        self._max_calls, self._calls = max_calls, 0
         self._leads, self._leader = True, ""
         self._access, self._peers = security.access, security.peers
         self._channel: grpc.aio.Channel | None = None
         self._stamps: object = None
         self._closing: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger()
+
+    @property
+    def calls(self) -> int:
+        """How many are under way."""
+        return self._calls
 
     def lead(self) -> None:
         """Let every call be answered here from now on."""
@@ -120,6 +126,8 @@ class Forwarding(grpc.aio.ServerInterceptor):
     ) -> AsyncIterator[bytes]:
         try:
             caller = await self._access.passed_on(context) if self._access else ()
+            if self._calls >= self._max_calls:
+                raise Overloaded(f"{self._calls} calls are under way; retry after a moment")
         except FacegridError as error:
             await _end(context, error)
         metadata, channel = tuple(context.invocation_metadata() or ()), self._reach()
@@ -130,6 +138,7 @@ class Forwarding(grpc.aio.ServerInterceptor):
         call = method_of_leader(
             requests, timeout=context.time_remaining(), metadata=(*passed, *caller, _FORWARDED)
         )
+        self._calls += 1
         try:
             async for answer in call:
                 yield answer
@@ -140,6 +149,7 @@ class Forwarding(grpc.aio.ServerInterceptor):
                 raise
             await _refuse(context)
         finally:
+            self._calls -= 1
             call.cancel()
 
     async def _pass_on(self, error: grpc.aio.AioRpcError, context: _Context) -> None:

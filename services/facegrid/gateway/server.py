@@ -80,7 +80,8 @@ class GatewayServer:
         security: Security = OPEN,
     ) -> None:
         """Register everything; nothing listens yet. Raises ValueError where a method states no permission."""
-        self.metrics, self.security, self._forwarding = metrics, security, Forwarding(security)
+        self.metrics, self.security = metrics, security
+        self._forwarding = Forwarding(security, max_calls)
         self._draining = Draining()
         self._boundary = Boundary(max_message_bytes, max_calls, metrics, needs_of(SERVED), security.access)
         self._server = grpc.aio.server(
@@ -135,7 +136,7 @@ class GatewayServer:
         """Refuse new calls and give those under way `grace_s` to end."""
         await self._health.enter_graceful_shutdown()
         self._draining.begin()
-        if self._boundary.calls:  # else nobody is there
+        if self._boundary.calls or self._forwarding.calls:  # else nobody is there
             await asyncio.sleep(_ARRIVED_S)
         await self._server.stop(grace_s)
         await self._forwarding.close()
