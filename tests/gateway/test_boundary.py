@@ -1,20 +1,24 @@
 """The boundary around each kind of method, in a server of its own with handlers of the tests."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from facegrid.domain.errors import InvalidField
+from facegrid.domain.access import Rights
+from facegrid.domain.errors import InvalidField, Unauthenticated
+from facegrid.gateway import boundary as boundary_module
+from facegrid.gateway.access import AccessControl
 from facegrid.gateway.boundary import Boundary
 from facegrid.metrics import Metrics
 from facegrid.v1.identity_service_pb2 import VerifyRequest
 
-_LARGEST = 1000
+_LARGEST, _MOST_CALLS = 1000, 8
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -58,10 +62,34 @@ async def echo() -> _Echo:
     return _Echo()
 
 
+class _Door:
+    """Stands where access control does, and knows nobody once it is open."""
+
+    def __init__(self) -> None:
+        self.waiting, self.open = 0, asyncio.Event()
+
+    async def rights(self, _: _Context) -> Rights:
+        self.waiting += 1
+        await self.open.wait()
+        raise Unauthenticated("nobody is known")
+
+
 @pytest.fixture
-async def call(echo: _Echo) -> AsyncIterator[dict[str, Any]]:
+async def boundary() -> Boundary:
+    """Make one that lets anyone in."""
+    return Boundary(_LARGEST, _MOST_CALLS, Metrics(), {})
+
+
+@pytest.fixture
+async def call(echo: _Echo, boundary: Boundary) -> AsyncIterator[dict[str, Any]]:
     """Serve the handlers behind a boundary; yields what calls each of them."""
-    server = grpc.aio.server(interceptors=[Boundary(_LARGEST, 8, Metrics(), {})])
+    async with _serving(echo, boundary) as methods:
+        yield methods
+
+
+@asynccontextmanager
+async def _serving(echo: _Echo, boundary: Boundary) -> AsyncIterator[dict[str, Any]]:
+    server = grpc.aio.server(interceptors=[boundary])
     coders = {"request_deserializer": VerifyRequest.FromString, "response_serializer": _to_bytes}
     methods = {
         "One": grpc.unary_unary_rpc_method_handler(echo.one, **coders),
@@ -143,6 +171,52 @@ async def test_each_message_of_a_stream_is_measured(call: dict[str, Any], kind: 
     """A message over the limit ends the stream, wherever it stands in it."""
     failure = await _failure(call, kind, "a", "b" * _LARGEST)
     assert failure.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("kind", ["One", "Spread", "Gather", "Each"])
+async def test_bytes_that_are_no_message_are_the_callers_fault(call: dict[str, Any], kind: str) -> None:
+    """They are refused as what a request must not hold."""
+    call[kind]._request_serializer = lambda _: b"\xff"
+    assert (await _failure(call, kind, "a")).code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_callers_take_no_room_before_they_are_known(echo: _Echo) -> None:
+    """However many wait to be known, none is counted, and each hears that nobody knows it."""
+    door = _Door()
+    boundary = Boundary(_LARGEST, _MOST_CALLS, Metrics(), {}, cast("AccessControl", door))
+    async with _serving(echo, boundary) as call:
+        failures = [asyncio.create_task(_failure(call, "One", "a")) for _ in range(_MOST_CALLS + 1)]
+        await _until(lambda: door.waiting == len(failures))
+        assert boundary.calls == 0
+        door.open.set()
+        assert {one.code().name for one in await asyncio.gather(*failures)} == {"UNAUTHENTICATED"}
+
+
+@pytest.mark.parametrize("kind", ["Gather", "Each"])
+async def test_a_stream_without_a_message_is_counted_and_ends(
+    call: dict[str, Any], boundary: Boundary, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """It takes room like any other, and not for long."""
+    silent = call[kind](_nothing())
+    await _until(lambda: boundary.calls == 1)
+    silent.cancel()
+    monkeypatch.setattr(boundary_module, "_FIRST_OF_STREAM_S", 0.01)
+    made = call[kind](_nothing(), timeout=10)
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await (made if kind == "Gather" else anext(aiter(made)))
+    assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    await _until(lambda: boundary.calls == 0)
+
+
+async def _nothing() -> AsyncIterator[VerifyRequest]:
+    await asyncio.Event().wait()
+    yield VerifyRequest()
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.01)
 
 
 async def test_a_cancelled_stream_is_closed(call: dict[str, Any], echo: _Echo) -> None:

@@ -1,6 +1,8 @@
 """A server that follows another: what it answers, what it passes on, and what comes back."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
 
 import grpc
 import pytest
@@ -98,6 +100,47 @@ async def test_the_call_arrives_as_it_was_sent(follower: Follower) -> None:
     assert code is grpc.StatusCode.ABORTED
     assert heard == f"/facegrid.v1.GalleryService/CreateGallery {sent.SerializeToString()!r} 1000 ['me']"
     await leader.stop(0)
+
+
+async def test_no_more_calls_are_passed_on_than_a_server_takes(follower: Follower) -> None:
+    """One too many is refused, and may come back once there is room."""
+    leader, waiting = grpc.aio.server(), Waiting()
+    leader.add_generic_rpc_handlers((waiting,))
+    follower.server.follow(f"127.0.0.1:{leader.add_insecure_port('127.0.0.1:0')}")
+    await leader.start()
+    sent = pb.CreateGalleryRequest(name="h")
+    calls = [asyncio.ensure_future(_awaited(follower.galleries.CreateGallery(sent))) for _ in range(4)]
+    async with asyncio.timeout(10):
+        while waiting.calls < len(calls):
+            await asyncio.sleep(0.01)
+    code, reason, _, _ = await refusal(follower.galleries.CreateGallery(sent))
+    assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+    waiting.free.set()
+    await asyncio.gather(*calls)
+    await follower.galleries.CreateGallery(sent)
+    await leader.stop(0)
+
+
+class Waiting(grpc.GenericRpcHandler):
+    """Answers with an empty message, once it may."""
+
+    def __init__(self) -> None:
+        """Let calls wait."""
+        self.calls, self.free = 0, asyncio.Event()
+
+    def service(self, _: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        """Take any method."""
+
+        async def answer(_: bytes, __: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+            self.calls += 1
+            await self.free.wait()
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+async def _awaited(call: Awaitable[Any]) -> Any:
+    return await call
 
 
 class Listener(grpc.GenericRpcHandler):

@@ -15,12 +15,14 @@ from facegrid.gateway.permissions import needs_of
 from facegrid.gateway.server import SERVED
 from facegrid.v1 import identity_service_pb2 as identity_pb
 from facegrid.v1.bulk_service_pb2 import ExportTemplatesRequest
-from facegrid.v1.face_service_pb2 import AnalyzeRequest
+from facegrid.v1.face_service_pb2 import AnalyzeRequest, CompareRequest
 from facegrid.v1.gallery_service_pb2 import GetGalleryRequest
+from facegrid.v1.types_pb2 import Sample
 
 _PROTOS = Path(__file__).parents[2] / "protos" / "facegrid" / "v1"
 _METHODS = {f"/{service.full_name}/{method.name}": method for service in SERVED for method in service.methods}
 _NEEDS = needs_of(SERVED)
+_PHOTOGRAPH, _TEMPLATE = Sample(photograph=b"photograph"), Sample(template={"template_version": "t"})
 _IDENTIFY, _ENROLL = (f"/facegrid.v1.IdentityService/{name}" for name in ("Identify", "Enroll"))
 
 
@@ -120,6 +122,18 @@ def test_a_service_without_permissions_is_not_served() -> None:
             ExportTemplatesRequest(gallery="g", include_photographs=True),
             Permission.IMAGE_READ,
         ),
+        *(
+            (f"/facegrid.v1.{method}", request, Permission.TEMPLATE_READ)
+            for method, request in (
+                ("IdentityService/Verify", identity_pb.VerifyRequest(gallery="g", probe=_TEMPLATE)),
+                (
+                    "IdentityService/Identify",
+                    identity_pb.IdentifyRequest(gallery="g", probes=[_PHOTOGRAPH, _TEMPLATE]),
+                ),
+                ("FaceService/Compare", CompareRequest(first=_TEMPLATE, second=_PHOTOGRAPH)),
+                ("FaceService/Compare", CompareRequest(first=_PHOTOGRAPH, second=_TEMPLATE)),
+            )
+        ),
         (
             "/facegrid.v1.GalleryService/GetGallery",
             GetGalleryRequest(name="g", context={"end_user": "another"}),
@@ -128,7 +142,7 @@ def test_a_service_without_permissions_is_not_served() -> None:
     ],
 )
 def test_what_a_request_asks_for_may_need_more(path: str, request_: Any, more: Permission) -> None:
-    """Candidates below the threshold, replacing, own faces, photographs, another end user."""
+    """Candidates below the threshold, replacing, own faces or templates, photographs, another end user."""
     needs = _NEEDS[path]
     with pytest.raises(PermissionDenied, match=more.value):
         needs.check(_rights(needs.permission), request_)
@@ -143,10 +157,37 @@ def test_a_caller_may_name_itself_as_the_end_user_and_add_to_subjects() -> None:
     _NEEDS[_ENROLL].check(_rights(Permission.ENROLL), request)
 
 
+def test_photographs_are_compared_and_templates_enrolled_without_more() -> None:
+    """Neither tells what a stored template is."""
+    verify = identity_pb.VerifyRequest(gallery="g", probe=_PHOTOGRAPH)
+    _NEEDS["/facegrid.v1.IdentityService/Verify"].check(_rights(Permission.VERIFY), verify)
+    enroll = identity_pb.EnrollRequest(gallery="g", samples=[_TEMPLATE])
+    _NEEDS[_ENROLL].check(_rights(Permission.ENROLL), enroll)
+
+
+def test_no_sample_goes_unmarked() -> None:
+    """Every sample of a request is one that is compared, or one that is stored."""
+    unmarked = [
+        f"{path}: {field.name}"
+        for path, method in _METHODS.items()
+        for field in method.input_type.fields
+        if field.message_type is Sample.DESCRIPTOR and field.name not in _NEEDS[path].compared
+    ]
+    assert unmarked == [f"{_ENROLL}: samples"]
+
+
 def test_an_optional_gallery_may_be_left_out() -> None:
     """Without one the permission must be held somewhere."""
     needs = _NEEDS["/facegrid.v1.FaceService/Analyze"]
     needs.check(_rights(needs.permission, galleries=("border",)), AnalyzeRequest())
+
+
+@pytest.mark.parametrize(("pattern", "name"), [("gate-?", "gate-7"), ("gate-[0-9]", "gate-7")])
+def test_nothing_but_a_star_stands_for_anything(pattern: str, name: str) -> None:
+    """A question mark and brackets are what they are."""
+    policy = Policy([Grant(frozenset(Permission), (pattern,), frozenset(), ("*",))])
+    assert not policy.of(Principal(name)).grants
+    assert policy.of(Principal(pattern)).grants
 
 
 def test_every_gallery_of_a_search_counts() -> None:
@@ -164,6 +205,15 @@ def test_every_gallery_of_a_search_counts() -> None:
     with pytest.raises(GalleryNotFound) as missing:
         needs.check(rights, identity_pb.IdentifyRequest(gallery="a", other_galleries=["b", "d"]))
     assert missing.value.field == "other_galleries[1]"
+
+
+def test_too_many_galleries_are_not_looked_at() -> None:
+    """A call names at most as many as a search takes, whatever they are called."""
+    needs, rights = _NEEDS[_IDENTIFY], _rights(Permission.IDENTIFY)
+    needs.check(rights, identity_pb.IdentifyRequest(gallery="a", other_galleries=["b"] * 31))
+    with pytest.raises(InvalidField, match="32 entries") as refused:
+        needs.check(rights, identity_pb.IdentifyRequest(gallery="a", other_galleries=[" "] * 32))
+    assert refused.value.field == "other_galleries"
 
 
 def test_what_is_no_name_is_not_repeated_to_the_caller() -> None:

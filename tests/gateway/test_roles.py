@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from facegrid.gateway.server import SERVED, GatewayServer
 from facegrid.serving.security import open_security
 from facegrid.settings import Settings
 from facegrid.v1.access_pb2 import permission
+from facegrid.v1.gallery_service_pb2 import ListGalleriesRequest
+from facegrid.v1.gallery_service_pb2_grpc import GalleryServiceStub
 from fakes import FakeVision
 from gateway.conftest import servicers_of
 from house import House, build_house
@@ -29,6 +32,7 @@ _POLICY = (
         for role in _ROLES
     )
 )
+_PURPOSES = '[[purposes]]\ngalleries = ["border-*"]\nallowed = ["entry"]\n'
 _TOUCHED = ("border-9", "staff-1", "secret")  # covered by a pattern, by its name, there but not covered
 
 
@@ -44,7 +48,15 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 @pytest.fixture
 async def channel(house: House, tmp_path: Path, issuer: Issuer) -> AsyncIterator[grpc.aio.Channel]:
     """Serve with a role for each permission, whose principal has the same name."""
-    (tmp_path / "policy.toml").write_text(_POLICY)
+    async with _serving(house, tmp_path, issuer, _POLICY) as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def _serving(
+    house: House, tmp_path: Path, issuer: Issuer, policy: str
+) -> AsyncIterator[grpc.aio.Channel]:
+    (tmp_path / "policy.toml").write_text(policy)
     security = open_security(
         Settings(auth_jwks=str(issuer.jwks), auth_audience=AUDIENCE, auth_policy=tmp_path / "policy.toml")
     )
@@ -70,6 +82,21 @@ async def test_the_table_of_roles(channel: grpc.aio.Channel, issuer: Issuer) -> 
     assert table == expected
 
 
+async def test_lists_are_for_the_purpose_that_is_stated(house: House, tmp_path: Path, issuer: Issuer) -> None:
+    """A gallery that is closed for a call's purpose is not listed."""
+    for name in ("border-1", "staff-1"):
+        await house.make_gallery(name)
+    async with _serving(house, tmp_path, issuer, _POLICY + _PURPOSES) as channel:
+        listed = {}
+        for purpose in ("", "entry", "curiosity"):
+            answer = await GalleryServiceStub(channel).ListGalleries(
+                ListGalleriesRequest(context={"purpose": purpose}),
+                metadata=[("authorization", f"Bearer {issuer.token('verify')}")],
+            )
+            listed[purpose] = [one.name for one in answer.galleries]
+    assert listed == {"": ["staff-1"], "entry": ["border-1", "staff-1"], "curiosity": ["staff-1"]}
+
+
 async def test_nobody_unknown_is_let_in(channel: grpc.aio.Channel) -> None:
     """Each method refuses a call without a token."""
     for method in _METHODS:
@@ -77,17 +104,30 @@ async def test_nobody_unknown_is_let_in(channel: grpc.aio.Channel) -> None:
         assert (code, reason) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"), method.full_name
 
 
-async def test_nobody_unknown_keeps_a_stream_open(channel: grpc.aio.Channel) -> None:
-    """A stream without a token ends before its first message, which may never come."""
+@pytest.mark.parametrize("caller", ["", "stranger"])
+async def test_nothing_is_read_of_those_who_may_do_nothing(
+    channel: grpc.aio.Channel, issuer: Issuer, caller: str
+) -> None:
+    """A call without a token, or with that of nobody in the policy, ends before its message."""
     never = asyncio.Event()
 
     async def silent() -> AsyncIterator[bytes]:
         await never.wait()
         yield b""
 
-    call = channel.stream_stream("/facegrid.v1.BulkService/ImportTemplates")(silent(), timeout=10)
-    code, reason, _, _ = await refusal(anext(aiter(call)))
-    assert (code, reason) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+    metadata = [("authorization", f"Bearer {issuer.token(caller)}")] if caller else []
+    for method in _METHODS:
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        call = channel.stream_stream(path)(silent(), timeout=5, metadata=metadata)
+        code, _, _, _ = await refusal(anext(aiter(call)))
+        assert code.name == ("PERMISSION_DENIED" if caller else "UNAUTHENTICATED"), path
+
+
+async def test_a_message_of_nobody_is_not_received(channel: grpc.aio.Channel) -> None:
+    """One that is over every limit of the server is refused for who sent it, and not for its size."""
+    call = channel.unary_unary("/facegrid.v1.FaceService/Detect")(bytes(2**20), timeout=10)
+    code, _, _, _ = await refusal(call)
+    assert code is grpc.StatusCode.UNAUTHENTICATED
 
 
 def _expected(path: str, role: str, gallery: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+from api import refusal
 from certificates import AUDIENCE, LOOPBACK, Authority, Issuer, uri
 from facegrid.gateway.server import GatewayServer
 from facegrid.serving.security import open_security
@@ -155,6 +156,23 @@ async def test_a_leader_without_the_right_certificate_is_told_nothing(pair: Pair
     follower = await pair.start("follower", certificates=False, tokens=True, tls_server_ca=other.file)
     pair.follower.follow(leader)
     assert await pair.create(follower, "border-1", "keeper") == "UNAVAILABLE"
+
+
+@pytest.mark.parametrize(
+    ("host", "outcome"), [("127.0.0.1", "UNAUTHENTICATED"), ("ipv4:127.0.0.1", "LEADER_UNAVAILABLE")]
+)
+async def test_no_token_leaves_the_machine_in_the_clear(pair: Pair, host: str, outcome: str) -> None:
+    """Without TLS a leader that does not look like this machine is none; the second is and does not."""
+    plain = {"tls_certificate": None, "tls_key": None, "tls_server_ca": None}
+    address = await pair.start("follower", certificates=False, tokens=True, **plain)
+    leader = await pair.start("leader", certificates=False, tokens=True, **plain, auth_audience="another")
+    pair.follower.follow(leader.replace("127.0.0.1", host))
+    async with grpc.aio.insecure_channel(address) as channel:
+        bearer = ("authorization", f"Bearer {pair._issuer.token('keeper')}")
+        call = GalleryServiceStub(channel).CreateGallery(
+            CreateGalleryRequest(name="border-1"), metadata=[bearer], timeout=10
+        )
+        assert (await refusal(call))[1] == outcome
 
 
 async def test_new_certificates_count_for_what_is_passed_on(pair: Pair, authority: Authority) -> None:

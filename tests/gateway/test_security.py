@@ -1,5 +1,6 @@
 """Certificates and tokens over a real TLS connection: who is let in, and who is not."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from certificates import AUDIENCE, BAD_TOKENS, ISSUER, LOOPBACK, Authority, Issuer, uri
+from facegrid.gateway import server as server_module
 from facegrid.gateway.server import GatewayServer
 from facegrid.serving.security import open_security
 from facegrid.settings import Settings
@@ -256,13 +258,25 @@ async def test_new_certificates_need_no_restart(
     assert await _listed(connect(address, token=issuer.token("keeper"))) == "OK"
 
 
+async def test_a_connection_does_not_outlive_its_certificate(
+    serve: Serve, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some time a new one is made, in which the certificate must count once more."""
+    monkeypatch.setattr(server_module, "_LONGEST_CONNECTION_MS", 500)
+    trusted = Authority(tmp_path)
+    gate = connect(await serve(tls_client_ca=trusted.file), trusted.issue("gate", uri("gate/7")))
+    assert await _listed(gate) == "OK"
+    Authority(tmp_path)  # another one, in the same file
+    while await _listed(gate) != "UNAVAILABLE":
+        await asyncio.sleep(0.1)
+
+
 async def test_health_needs_no_token_and_reflection_does(
     serve: Serve, connect: Connect, issuer: Issuer
 ) -> None:
     """Probes of an orchestrator have no name; whoever asks what there is to call has one."""
     address = await serve(auth_jwks=str(issuer.jwks), auth_audience=AUDIENCE)
-    request = health_pb2.HealthCheckRequest()
-    answer = await health_pb2_grpc.HealthStub(connect(address)).Check(request)
+    answer = await health_pb2_grpc.HealthStub(connect(address)).Check(health_pb2.HealthCheckRequest())
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
     question = reflection_pb2.ServerReflectionRequest(list_services="")
     for token, code in (("", "UNAUTHENTICATED"), (issuer.token("nobody"), "OK")):

@@ -16,6 +16,7 @@ from facegrid.settings import Settings
 
 _ROLES = '[roles]\ngate = ["verify"]\n'
 _GRANT = '[[grants]]\nrole = "gate"\nprincipals = ["spiffe://x/gate/*"]\ngalleries = ["border-*"]\n'
+_PURPOSES = _ROLES + _GRANT + '[[purposes]]\ngalleries = ["{gallery}"]\nallowed = ["{allowed}"]\n'
 
 
 @pytest.fixture
@@ -48,6 +49,15 @@ def test_a_policy_is_read(policy: Path) -> None:
         (_ROLES + '[[grants]]\nrole = "gate"\ngalleries = ["*"]\n', "name principals or groups"),
         (_ROLES + _GRANT + "[more]\n", "more: Extra inputs are not permitted"),
         (_ROLES + _GRANT + '[[purposes]]\ngalleries = ["*"]\n', "purposes.0.allowed: Field required"),
+        (_PURPOSES.format(gallery="", allowed="x"), "purposes.0.galleries.0: '': "),
+        (_PURPOSES.format(gallery="b-?", allowed="x"), "purposes.0.galleries.0: 'b-?': "),
+        (_PURPOSES.format(gallery="-b", allowed="x"), "purposes.0.galleries.0: '-b': "),
+        (_PURPOSES.format(gallery="b", allowed=""), "purposes.0.allowed.0: '': "),
+        (_PURPOSES.format(gallery="b", allowed="x\\n"), "purposes.0.allowed.0: 'x\\n': "),
+        (_ROLES + _GRANT.replace("border-*", "border-[12]"), "grants.0.galleries.0: 'border-[12]': "),
+        (_ROLES + _GRANT.replace("spiffe://x/gate/*", ""), "grants.0.principals.0: '': "),
+        (_ROLES + _GRANT + 'groups = ["gates-*"]\n', "grants.0.groups.0: 'gates-*': "),
+        ('servers = ["spiffe://x/*"]\n' + _ROLES + _GRANT, "servers.0: 'spiffe://x/*': "),
     ],
 )
 def test_a_policy_with_a_fault_is_refused(policy: Path, text: str, said: str) -> None:
@@ -124,6 +134,13 @@ def test_an_address_that_others_reach_needs_authentication(lacking: dict[str, An
         check_addresses("0.0.0.0:1", Settings(**lacking), insecure=False)
     check_addresses("0.0.0.0:1", Settings(**lacking), insecure=True)
     check_addresses("127.0.0.1:1", Settings(**lacking), insecure=False)
+
+
+@pytest.mark.parametrize("address", ["unix:/run/metrics", "unix:9464"])
+def test_metrics_take_no_socket(address: str) -> None:
+    """What looks like one would be served at every address of the machine."""
+    with pytest.raises(ConfigurationError, match=address):
+        check_addresses("127.0.0.1:1", Settings(metrics=address), insecure=False)
 
 
 @pytest.mark.parametrize("known", [{"auth_jwks": "x"}, {"tls_client_ca": Path("x")}])

@@ -35,7 +35,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A role's permissions for principals or groups, in galleries; `*` in a pattern stands for anything."""
+    """A role's permissions for principals or groups, in galleries; only `*` is special in a pattern."""
 
     permissions: frozenset[Permission]
     principals: tuple[str, ...]
@@ -101,10 +101,14 @@ class Rights:
                 f"the permission {permission.value} is not yours{where}; ask who keeps the policy"
             )
 
+    def opens(self, gallery: str, purpose: str) -> bool:
+        """Say whether no rule closes a gallery for a purpose, or for the lack of one."""
+        return not any(rule.forbids(gallery, purpose) for rule in self.purposes)
+
     def check_purpose(self, purpose: str, galleries: Collection[str]) -> None:
         """Raise PermissionDenied where a gallery asks for another purpose than the one that is stated."""
         for name in galleries:
-            if any(rule.forbids(name, purpose) for rule in self.purposes):
+            if not self.opens(name, purpose):
                 raise PermissionDenied(
                     f"gallery {name} is not open for this purpose; state yours in context.purpose, or ask "
                     "who keeps the policy",
@@ -113,4 +117,5 @@ class Rights:
 
 
 def _matches(name: str, patterns: Collection[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    literal = (pattern.replace("[", "[[]").replace("?", "[?]") for pattern in patterns)
+    return any(fnmatchcase(name, pattern) for pattern in literal)

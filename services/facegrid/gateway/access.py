@@ -24,10 +24,10 @@ class AccessControl:
         """Return what the caller may do. Raises Unauthenticated."""
         return self._policy.of(await self._authentication.principal(context))
 
-    async def reads(self, context: _Context) -> Callable[[str], bool]:
-        """Return what says which galleries the caller may read of. Raises Unauthenticated."""
+    async def reads(self, context: _Context, purpose: str) -> Callable[[str], bool]:
+        """Return what says which galleries the caller may read of for a purpose. Raises Unauthenticated."""
         rights = await self.rights(context)
-        return lambda gallery: rights.holds(Permission.VERIFY, gallery)
+        return lambda gallery: rights.holds(Permission.VERIFY, gallery) and rights.opens(gallery, purpose)
 
     async def passed_on(self, context: _Context) -> Metadata:
         """Return what tells another server who calls this one. Raises Unauthenticated."""

@@ -1,20 +1,24 @@
 """What every call passes on its way in and out: request id, limits, the log's line, errors to statuses."""
 
+import asyncio
 import errno
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 from uuid import uuid4
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
+from facegrid.domain.access import Rights
 from facegrid.domain.errors import (
     ConfigurationError,
     FacegridError,
+    InvalidField,
     MessageTooLarge,
     Overloaded,
     StorageFull,
@@ -30,15 +34,10 @@ _FRAMES_LOGGED = 4
 _LONGEST_ID = 128
 _NEED_NO_STORE = {"Identify", "Detect", "Analyze", "Compare"}
 _KEPT_SHARE = 8  # of the room for calls, for those
+_FIRST_OF_STREAM_S, _UPLOAD_S = 10.0, 120.0  # that a message may take which begins, or is, what is sent
 
 _MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 _Context = grpc.aio.ServicerContext[Any, Any]
-_MAKERS: Mapping[tuple[bool, bool], Callable[..., Any]] = {
-    (False, False): grpc.unary_unary_rpc_method_handler,
-    (False, True): grpc.unary_stream_rpc_method_handler,
-    (True, False): grpc.stream_unary_rpc_method_handler,
-    (True, True): grpc.stream_stream_rpc_method_handler,
-}
 
 
 class Boundary(grpc.aio.ServerInterceptor):
@@ -80,24 +79,23 @@ class Boundary(grpc.aio.ServerInterceptor):
             call = self._wrap(handler, method)
         else:
             return handler
-        make = _MAKERS[handler.request_streaming, handler.response_streaming]
-        wrapped: _MethodHandler = make(
+        # A call of one message is a stream of one on the wire, and a stream is not read before we ask for it.
+        wrapped: _MethodHandler = grpc.stream_stream_rpc_method_handler(
             call,
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
         return wrapped
 
-    def _wrap(self, handler: Any, method: str) -> Callable[[Any, _Context], Any]:
-        async def one(sent: Any, context: _Context) -> Any:
-            first, requests = await self._first(handler, sent, context)
-            async with self._passing(method, first, context):
-                return await (handler.unary_unary or handler.stream_unary)(requests, context)
+    def _wrap(self, handler: Any, method: str) -> Callable[[Any, _Context], AsyncIterator[Any]]:
+        async def one(sent: Any, context: _Context) -> AsyncIterator[Any]:
+            async with self._passing(handler, method, sent, context) as requests:
+                answer = await (handler.unary_unary or handler.stream_unary)(requests, context)
+            yield answer
 
         async def many(sent: Any, context: _Context) -> AsyncIterator[Any]:
-            first, requests = await self._first(handler, sent, context)
             async with (
-                self._passing(method, first, context),
+                self._passing(handler, method, sent, context) as requests,
                 aclosing((handler.unary_stream or handler.stream_stream)(requests, context)) as found,
             ):
                 async for answer in found:
@@ -105,22 +103,19 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         return many if handler.response_streaming else one
 
-    async def _first(self, handler: Any, sent: Any, context: _Context) -> tuple[Any, Any]:
+    async def _first(self, handler: Any, sent: AsyncIterator[Any]) -> tuple[Any, Any]:
         """Return the first message, which has the context of the call, and what the handler is to get."""
-        if not handler.request_streaming:
-            return sent, sent
-        messages = aiter(sent) if await self._is_known(context) else _none()
-        first = await anext(messages, None)
-        if first is None:
-            return handler.request_deserializer(b""), _none()
-        return first, self._checked(first, messages)
-
-    async def _is_known(self, context: _Context) -> bool:
-        """Say whether to wait for what the caller sends; who is not known is refused without it."""
+        limit_s = _FIRST_OF_STREAM_S if handler.request_streaming else _UPLOAD_S
         try:
-            return not self._access or bool(await self._access.rights(context))
-        except FacegridError:
-            return False
+            async with asyncio.timeout(limit_s):
+                first = await anext(aiter(sent), None)
+        except TimeoutError:
+            raise InvalidField(f"no message came within {limit_s:.0f} s; send it sooner") from None
+        except DecodeError:
+            raise InvalidField("the message can't be read; make it by this server's protos") from None
+        messages = self._checked(first, sent) if first is not None else _none()
+        first = handler.request_deserializer(b"") if first is None else first
+        return first, messages if handler.request_streaming else first
 
     async def _checked(self, first: Any, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield first
@@ -129,21 +124,22 @@ class Boundary(grpc.aio.ServerInterceptor):
             yield message
 
     @asynccontextmanager
-    async def _passing(self, method: str, request: Any, context: _Context) -> AsyncIterator[None]:
-        """Let a call in and out; what is raised inside becomes its status."""
-        request.context.request_id = request.context.request_id or uuid4().hex
+    async def _passing(self, handler: Any, method: str, sent: Any, context: _Context) -> AsyncIterator[Any]:
+        """Let a call in and out; what is raised inside becomes its status. Yields what the handler is to get.
+
+        Nothing is read of what a caller sends before it is known and there is room for its call.
+        """
+        request = handler.request_deserializer(b"")
+        request.context.request_id = uuid4().hex
         name, start, outcome = method.rpartition("/")[2], time.perf_counter(), {"code": "CANCELLED"}
         caller: dict[str, str] = {}
-        self._calls += 1
         try:
-            self._check_calls(name)
-            self._check_size(request)
-            if self._access:
-                rights = await self._access.rights(context)
-                caller = {"principal": rights.principal.name}
-                self._needs[method].check(rights, request)
-                request.context.end_user = request.context.end_user or rights.principal.name
-            yield
+            rights = await self._rights(method, context)
+            caller = {"principal": rights.principal.name} if rights else {}
+            with self._counted(name):
+                request, requests = await self._first(handler, sent)
+                self._admit(method, request, rights)
+                yield requests
             outcome = {"code": "OK"}
         except FacegridError as error:
             outcome = {"code": status_code(error).name, "reason": error.reason} | _cause(error)
@@ -157,17 +153,39 @@ class Boundary(grpc.aio.ServerInterceptor):
         else:
             return
         finally:
-            self._calls -= 1
             seconds = time.perf_counter() - start
             self._metrics.call_ended(name, outcome["code"], seconds)
             self._log_call(name, request, caller | outcome, seconds)
         await context.abort_with_status(rpc_status.to_status(status))
 
-    def _check_calls(self, method: str) -> None:
+    async def _rights(self, method: str, context: _Context) -> Rights | None:
+        """Return what the caller may do. Raises Unauthenticated, PermissionDenied where it is nothing."""
+        if not self._access:
+            return None
+        rights = await self._access.rights(context)
+        if not rights.grants:
+            rights.check(self._needs[method].permission, ())
+        return rights
+
+    def _admit(self, method: str, request: Any, rights: Rights | None) -> None:
+        """Complete the context of a request, which may be too large, or more than the caller may ask."""
+        request.context.request_id = request.context.request_id or uuid4().hex
+        self._check_size(request)
+        if rights:
+            self._needs[method].check(rights, request)
+            request.context.end_user = request.context.end_user or rights.principal.name
+
+    @contextmanager
+    def _counted(self, method: str) -> Iterator[None]:
         """Refuse a call too many; where a slow store holds calls up, searches still find room."""
         kept = 0 if method in _NEED_NO_STORE else self._max_calls // _KEPT_SHARE
-        if self._calls > self._max_calls - kept:
-            raise Overloaded(f"{self._calls - 1} calls are under way; retry after a moment")
+        if self._calls >= self._max_calls - kept:
+            raise Overloaded(f"{self._calls} calls are under way; retry after a moment")
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
 
     def _check_size(self, request: Any) -> None:
         size = request.ByteSize()

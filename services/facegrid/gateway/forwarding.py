@@ -11,10 +11,11 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import MethodOptions
 from grpc_status import rpc_status
 
-from facegrid.domain.errors import FacegridError, LeaderUnavailable
+from facegrid.domain.errors import FacegridError, LeaderUnavailable, Overloaded
 from facegrid.gateway.access import Security
 from facegrid.gateway.authentication import PRINCIPAL
 from facegrid.gateway.status import ERROR_DOMAIN, rich_status
+from facegrid.gateway.tls import on_loopback
 
 _FORWARDED = ("facegrid-forwarded", "1")
 _STATUS = "grpc-status-details-bin"
@@ -40,8 +41,9 @@ class Forwarding(grpc.aio.ServerInterceptor):
     sent once is not sent again. The leader decides what a caller may do, and is told who that is.
     """
 
-    def __init__(self, security: Security) -> None:
-        """Begin as a leader, which sends nothing."""
+    def __init__(self, security: Security, max_calls: int) -> None:
+        """Begin as a leader, which sends nothing; later so many calls at a time."""
+        self._max_calls, self._calls = max_calls, 0
         self._leads, self._leader = True, ""
         self._access, self._peers = security.access, security.peers
         self._channel: grpc.aio.Channel | None = None
@@ -49,13 +51,24 @@ class Forwarding(grpc.aio.ServerInterceptor):
         self._closing: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger()
 
+    @property
+    def calls(self) -> int:
+        """How many are under way."""
+        return self._calls
+
     def lead(self) -> None:
         """Let every call be answered here from now on."""
         self._turn_to("")
         self._leads = True
 
     def follow(self, leader: str) -> None:
-        """Send mutations to this server from now on; empty while there is none."""
+        """Send mutations to this server from now on; empty while there is none.
+
+        A leader on another machine is none without TLS, where callers have tokens that must stay secret.
+        """
+        if leader and self._access and not (self._peers or on_loopback(leader)):
+            self._log.error("leader not used: there is no TLS; set FACEGRID_TLS_CERTIFICATE", leader=leader)
+            leader = ""
         self._turn_to(leader)
         self._leads = False
         if leader:
@@ -113,6 +126,8 @@ class Forwarding(grpc.aio.ServerInterceptor):
     ) -> AsyncIterator[bytes]:
         try:
             caller = await self._access.passed_on(context) if self._access else ()
+            if self._calls >= self._max_calls:
+                raise Overloaded(f"{self._calls} calls are under way; retry after a moment")
         except FacegridError as error:
             await _end(context, error)
         metadata, channel = tuple(context.invocation_metadata() or ()), self._reach()
@@ -123,6 +138,7 @@ class Forwarding(grpc.aio.ServerInterceptor):
         call = method_of_leader(
             requests, timeout=context.time_remaining(), metadata=(*passed, *caller, _FORWARDED)
         )
+        self._calls += 1
         try:
             async for answer in call:
                 yield answer
@@ -133,6 +149,7 @@ class Forwarding(grpc.aio.ServerInterceptor):
                 raise
             await _refuse(context)
         finally:
+            self._calls -= 1
             call.cancel()
 
     async def _pass_on(self, error: grpc.aio.AioRpcError, context: _Context) -> None:

@@ -59,7 +59,7 @@ class GalleryServicer(GalleryServiceServicer):
     ) -> pb.ListGalleriesResponse:
         """List galleries."""
         convert.call_of(request, context)
-        sees = [await self._access.reads(context)] if self._access else []
+        sees = [await self._access.reads(context, request.context.purpose)] if self._access else []
         page, token = await self._galleries.list(request.page_size, request.page_token, *sees)
         return pb.ListGalleriesResponse(
             galleries=[_gallery_to_proto(gallery) for gallery in page], next_page_token=token

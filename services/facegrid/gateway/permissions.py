@@ -7,9 +7,12 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
 from facegrid.domain.access import Permission, Rights
+from facegrid.domain.errors import InvalidField
 from facegrid.domain.galleries import no_gallery
 from facegrid.domain.names import check_name
+from facegrid.identity.searching import MOST_GALLERIES
 from facegrid.v1 import access_pb2 as pb
+from facegrid.v1.types_pb2 import Sample
 
 _PERMISSIONS = {pb.Permission.Value(f"PERMISSION_{one.name}"): one for one in Permission}
 
@@ -18,13 +21,15 @@ _PERMISSIONS = {pb.Permission.Value(f"PERMISSION_{one.name}"): one for one in Pe
 class Needs:
     """A method's permission, what fields and their values need beside it, and the fields that name galleries.
 
-    `more` has a permission for a field that is set, `choices` one for each value of a field that needs one.
+    `more` has a permission for a field that is set, `choices` one for each value of a field that needs one;
+    templates in the fields of `compared` need TEMPLATE_READ, for their scores give away stored ones.
     """
 
     permission: Permission
     more: Mapping[str, Permission]
     choices: Mapping[tuple[str, int], Permission]
     galleries: tuple[str, ...]
+    compared: tuple[str, ...]
     makes_gallery: bool
 
     def check(self, rights: Rights, request: Any) -> None:
@@ -46,8 +51,11 @@ class Needs:
             value = getattr(request, field)
             if isinstance(value, str):
                 yield from ((name, field) for name in [value] if name)
-            else:
-                yield from ((name, f"{field}[{number}]") for number, name in enumerate(value))
+                continue
+            if len(value) >= MOST_GALLERIES:
+                most = MOST_GALLERIES - 1
+                raise InvalidField(f"{field} has {len(value)} entries; name up to {most}", field=field)
+            yield from ((name, f"{field}[{number}]") for number, name in enumerate(value))
 
     def _asked(self, rights: Rights, request: Any) -> Iterator[Permission]:
         yield self.permission
@@ -55,8 +63,14 @@ class Needs:
         for (field, value), permission in self.choices.items():
             if getattr(request, field) == value:
                 yield permission
+        if any(sample.HasField("template") for sample in self._samples(request)):
+            yield Permission.TEMPLATE_READ
         if request.context.end_user not in {"", rights.principal.name}:
             yield Permission.ON_BEHALF
+
+    def _samples(self, request: Any) -> Iterator[Sample]:
+        for value in (getattr(request, field) for field in self.compared):
+            yield from [value] if isinstance(value, Sample) else value
 
 
 def needs_of(services: Iterable[ServiceDescriptor]) -> dict[str, Needs]:
@@ -79,6 +93,7 @@ def _needs(method: MethodDescriptor) -> Needs:
         {name: _PERMISSIONS[one[pb.also_needs]] for name, one in options if one[pb.also_needs]},
         {key: permission for field in fields for key, permission in _choices(field)},
         tuple(name for name, one in options if one[pb.names_gallery]),
+        tuple(name for name, one in options if one[pb.compared]),
         makes_gallery=method.name == "CreateGallery",
     )
 

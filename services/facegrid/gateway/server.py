@@ -51,6 +51,7 @@ SERVED = tuple(
 _SERVICES = tuple(service.full_name for service in SERVED)
 _AGAIN_S = 0.5
 _ARRIVED_S = 0.3  # grpc cancels what has arrived and was not looked at when it stops: fewer calls by then
+_LONGEST_CONNECTION_MS = 3_600_000  # certificates are looked at when one begins; calls under way then end
 NEED_A_STORE = _SERVICES[1:]
 
 
@@ -81,13 +82,15 @@ class GatewayServer:
         security: Security = OPEN,
     ) -> None:
         """Register everything; nothing listens yet. Raises ValueError where a method states no permission."""
-        self.metrics, self.security, self._forwarding = metrics, security, Forwarding(security)
+        self.metrics, self.security = metrics, security
+        self._forwarding = Forwarding(security, max_calls)
         self._draining = Draining()
         self._boundary = Boundary(max_message_bytes, max_calls, metrics, needs_of(SERVED), security.access)
         self._routes = _Routes()
         self._routes.lead_to(servicers)
         self._health = health.aio.HealthServicer()
         self._max_received = 2 * max_message_bytes
+        self._age = [("grpc.max_connection_age_ms", _LONGEST_CONNECTION_MS)] if security.credentials else []
 
     def lead(self, servicers: Servicers) -> None:
         """Answer every call from now on, by these servicers; calls under way end as they began."""
@@ -142,6 +145,7 @@ class GatewayServer:
                 ("grpc.max_receive_message_length", self._max_received),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
+                *self._age,
             ],
         )
         server.add_generic_rpc_handlers((self._routes,))
@@ -163,7 +167,7 @@ class GatewayServer:
         """Refuse new calls and give those under way `grace_s` to end."""
         await self._health.enter_graceful_shutdown()
         self._draining.begin()
-        if self._boundary.calls:  # else nobody is there
+        if self._boundary.calls or self._forwarding.calls:  # else nobody is there
             await asyncio.sleep(_ARRIVED_S)
         await self._server.stop(grace_s)
         await self._keeping

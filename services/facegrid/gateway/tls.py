@@ -1,5 +1,6 @@
 """Certificates of this server and of the others that it calls, read again when their files change."""
 
+import ipaddress
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -23,6 +24,15 @@ def server_credentials(certificate: Path, key: Path, client_ca: Path | None) -> 
         read,  # type: ignore[arg-type]  # grpc takes None for "as before"; its stubs do not say so
         client_ca is not None,
     )
+
+
+def on_loopback(address: str) -> bool:
+    """Say whether what is sent to `host:port` stays on this machine."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class PeerTls:

@@ -1,6 +1,7 @@
 """The public keys that tokens are signed with."""
 
 import asyncio
+import http.client
 import ssl
 import time
 import urllib.request
@@ -16,8 +17,10 @@ from facegrid.domain.errors import ConfigurationError
 # Signatures by a key pair alone: with HMAC a public key would sign as well as it verifies.
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 _REFRESH_S, _REFRESH_AT_ONCE_S = 300.0, 10.0
+_LONGEST_WAIT_S = 2.0  # of a call, for a set that is read meanwhile
 _FETCH_S = 10
 _LARGEST_SET = 1024 * 1024
+_UNREADABLE = (OSError, ValueError, http.client.HTTPException, jwt.PyJWTError)
 _Keys = Mapping[str | None, jwt.PyJWK]
 
 
@@ -33,18 +36,22 @@ class TokenKeys:
         self._reading: asyncio.Task[None] | None = None
         try:
             self._keys, self._read_at = self._fetch(), time.monotonic()
-        except (OSError, ValueError, jwt.PyJWTError) as error:
+        except _UNREADABLE as error:
             raise ConfigurationError(
                 f"FACEGRID_AUTH_JWKS: no key set could be read from {source}: {error}"
             ) from None
 
     async def key(self, key_id: str | None) -> jwt.PyJWK | None:
-        """Return a key; an unknown one makes the set be read again, at most every ten seconds."""
+        """Return a key; an unknown one makes the set be read again, at most every ten seconds.
+
+        A call waits where its key is not known, or the set so old that the key may have been withdrawn.
+        """
         known = key_id in self._keys or (key_id is None and len(self._keys) == 1)
-        if time.monotonic() - self._read_at > (_REFRESH_S if known else _REFRESH_AT_ONCE_S):
+        age_s = time.monotonic() - self._read_at
+        if age_s > (_REFRESH_S if known else _REFRESH_AT_ONCE_S):
             self._reading = self._reading or asyncio.create_task(self._refresh())
-        if self._reading and not known:
-            await asyncio.shield(self._reading)
+        if self._reading and not (known and age_s <= 2 * _REFRESH_S):
+            await asyncio.wait({self._reading}, timeout=_LONGEST_WAIT_S)
         if key_id is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         return self._keys.get(key_id)
@@ -52,7 +59,7 @@ class TokenKeys:
     async def _refresh(self) -> None:
         try:
             self._keys = await asyncio.to_thread(self._fetch)
-        except (OSError, ValueError, jwt.PyJWTError) as error:
+        except _UNREADABLE as error:
             structlog.get_logger().warning("key set not read", cause=type(error).__name__)
         finally:
             self._read_at, self._reading = time.monotonic(), None
@@ -62,7 +69,8 @@ class TokenKeys:
             keys = jwt.PyJWKSet.from_json(self._bytes().decode()).keys
         except (AttributeError, TypeError):
             raise ValueError("it is no JWKS") from None
-        usable = {key.key_id: key for key in keys if key.algorithm_name in ALGORITHMS}
+        signing = [key for key in keys if key.public_key_use in {None, "sig"}]
+        usable = {key.key_id: key for key in signing if key.algorithm_name in ALGORITHMS}
         if not usable:
             raise ValueError(f"it has no key for {', '.join(ALGORITHMS)}")
         return usable

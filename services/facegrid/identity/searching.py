@@ -9,7 +9,7 @@ from facegrid.domain.filters import UNRESTRICTED, Filter, Restriction
 from facegrid.domain.galleries import Gallery
 from facegrid.domain.names import check_name
 
-_MOST_SUBJECTS, _MOST_GALLERIES = 10_000, 32
+_MOST_SUBJECTS, MOST_GALLERIES = 10_000, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class Scope:
     def check(self, gallery: str) -> None:
         """Raise InvalidField for too many galleries or subjects, for one named twice, for what is no id."""
         galleries = [gallery, *self.other_galleries]
-        if len(galleries) > _MOST_GALLERIES or len(set(galleries)) < len(galleries):
+        if len(galleries) > MOST_GALLERIES or len(set(galleries)) < len(galleries):
             raise InvalidField(
-                f"other_galleries has {len(self.other_galleries)} entries; name up to {_MOST_GALLERIES - 1}, "
+                f"other_galleries has {len(self.other_galleries)} entries; name up to {MOST_GALLERIES - 1}, "
                 "none twice, nor the gallery itself",
                 field="other_galleries",
             )

@@ -1,7 +1,6 @@
 """The one-process runtime: a server of its own, or one inside another program on a Unix socket."""
 
 import asyncio
-import ipaddress
 import os
 import signal
 import tempfile
@@ -20,6 +19,7 @@ import structlog
 from facegrid.domain.errors import ConfigurationError, Unavailable
 from facegrid.gateway.access import Security
 from facegrid.gateway.server import GatewayServer
+from facegrid.gateway.tls import on_loopback
 from facegrid.metrics import Metrics, serving
 from facegrid.serving.engines import Vision, build_engine
 from facegrid.serving.security import inner_security, open_security
@@ -51,7 +51,7 @@ async def serve_forever(settings: Settings, listen: str, *, insecure: bool) -> N
 def check_addresses(listen: str, settings: Settings, *, insecure: bool) -> None:
     """Raise ConfigurationError for what is no address, and for one that anyone may call unless `insecure`."""
     known = settings.tls_certificate and (settings.tls_client_ca or settings.auth_jwks)
-    if not (_is_loopback(listen) or known or insecure):
+    if not (listen.startswith("unix:") or _is_loopback(listen) or known or insecure):
         raise ConfigurationError(
             f"{listen} can be reached from other machines and nobody would know who calls; set "
             "FACEGRID_TLS_CERTIFICATE, FACEGRID_TLS_KEY, FACEGRID_AUTH_POLICY, and FACEGRID_TLS_CLIENT_CA or "
@@ -180,12 +180,7 @@ async def _listen(server: GatewayServer, listen: str) -> str:
 
 
 def _is_loopback(listen: str) -> bool:
-    if listen.startswith("unix:"):
-        return True
-    host, separator, port = listen.rpartition(":")
+    _, separator, port = listen.rpartition(":")
     if not separator or not port.isdecimal() or int(port) > _LAST_PORT:
         raise ConfigurationError(f"{listen!r} is no address; write HOST:PORT, such as 127.0.0.1:50051")
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return on_loopback(listen)

@@ -3,6 +3,7 @@
 import ssl
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -20,23 +21,28 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_Pattern = Annotated[str, Field(pattern=r"^\P{C}+$")]
+_GalleryPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9*][A-Za-z0-9._*-]*$")]
+_Exact = Annotated[str, Field(pattern=r"^[^*\p{C}]+$")]  # `*` would look like a pattern and match nobody
+
+
 class _GrantForm(_Strict):
     role: str
-    galleries: tuple[str, ...] = Field(min_length=1)
-    principals: tuple[str, ...] = ()
-    groups: frozenset[str] = frozenset()
+    galleries: tuple[_GalleryPattern, ...] = Field(min_length=1)
+    principals: tuple[_Pattern, ...] = ()
+    groups: frozenset[_Exact] = frozenset()
 
 
 class _PurposeForm(_Strict):
-    galleries: tuple[str, ...] = Field(min_length=1)
-    allowed: tuple[str, ...] = Field(min_length=1)
+    galleries: tuple[_GalleryPattern, ...] = Field(min_length=1)
+    allowed: tuple[_Pattern, ...] = Field(min_length=1)
 
 
 class _PolicyForm(_Strict):
     roles: dict[str, frozenset[Permission]]
     grants: tuple[_GrantForm, ...]
     purposes: tuple[_PurposeForm, ...] = ()
-    servers: frozenset[str] = frozenset()
+    servers: frozenset[_Exact] = frozenset()
 
 
 def open_security(settings: Settings) -> Security:

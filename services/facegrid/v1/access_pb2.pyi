@@ -43,7 +43,7 @@ class _PermissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Permission
     PERMISSION_IMAGE_READ: _Permission.ValueType  # 7
     """Read stored photographs."""
     PERMISSION_TEMPLATE_READ: _Permission.ValueType  # 8
-    """Read templates."""
+    """Read templates, and compare templates of one's own."""
     PERMISSION_AUDIT: _Permission.ValueType  # 9
     """Read the audit trail."""
     PERMISSION_ADMIN: _Permission.ValueType  # 10
@@ -73,7 +73,7 @@ PERMISSION_DELETE: Permission.ValueType  # 6
 PERMISSION_IMAGE_READ: Permission.ValueType  # 7
 """Read stored photographs."""
 PERMISSION_TEMPLATE_READ: Permission.ValueType  # 8
-"""Read templates."""
+"""Read templates, and compare templates of one's own."""
 PERMISSION_AUDIT: Permission.ValueType  # 9
 """Read the audit trail."""
 PERMISSION_ADMIN: Permission.ValueType  # 10
@@ -87,6 +87,7 @@ Global___Permission: _TypeAlias = Permission  # noqa: Y015
 PERMISSION_FIELD_NUMBER: _builtins.int
 ALSO_NEEDS_FIELD_NUMBER: _builtins.int
 NAMES_GALLERY_FIELD_NUMBER: _builtins.int
+COMPARED_FIELD_NUMBER: _builtins.int
 CHOICE_NEEDS_FIELD_NUMBER: _builtins.int
 permission: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Permission.ValueType]
 """permission that a method needs."""
@@ -94,5 +95,9 @@ also_needs: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptio
 """also_needs is a permission that a request needs where it sets the field."""
 names_gallery: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
 """names_gallery marks a field whose values are names of galleries, in which the permissions must be held."""
+compared: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
+"""compared marks samples that an answer has scores of. One that is a template needs template.read as well:
+the scores of chosen vectors would give away what they are compared with.
+"""
 choice_needs: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, Global___Permission.ValueType]
 """choice_needs is a permission that a request needs where it chooses the value."""

@@ -27,7 +27,7 @@ from facegrid.v1 import types_pb2 as facegrid_dot_v1_dot_types__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66\x61\x63\x65grid/v1/face_service.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x18\x66\x61\x63\x65grid/v1/access.proto\x1a\x17\x66\x61\x63\x65grid/v1/types.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x97\x01\n\rDetectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x18\n\nphotograph\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x30\n\tdetection\x18\x04 \x01(\x0b\x32\x1d.facegrid.v1.DetectionOptions\"Y\n\x0e\x44\x65tectResponse\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12(\n\x05\x66\x61\x63\x65s\x18\x03 \x03(\x0b\x32\x19.facegrid.v1.DetectedFace\"\xc3\x01\n\x0e\x45xtractRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x18\n\nphotograph\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12)\n\x05\x66\x61\x63\x65s\x18\x03 \x01(\x0e\x32\x1a.facegrid.v1.FaceSelection\x12\x0c\n\x04pack\x18\x04 \x01(\t\x12\x30\n\tdetection\x18\x05 \x01(\x0b\x32\x1d.facegrid.v1.DetectionOptions\"<\n\x0f\x45xtractResponse\x12)\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x1a.facegrid.v1.ExtractedFace\"a\n\rExtractedFace\x12\'\n\x04\x66\x61\x63\x65\x18\x01 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\x12\'\n\x08template\x18\x02 \x01(\x0b\x32\x15.facegrid.v1.Template\"\xfe\x01\n\x0e\x43ompareRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12(\n\x05\x66irst\x18\x02 \x01(\x0b\x32\x13.facegrid.v1.SampleB\x04\xe2\x41\x01\x02\x12)\n\x06second\x18\x03 \x01(\x0b\x32\x13.facegrid.v1.SampleB\x04\xe2\x41\x01\x02\x12)\n\x05\x66\x61\x63\x65s\x18\x04 \x01(\x0e\x32\x1a.facegrid.v1.FaceSelection\x12\x0c\n\x04pack\x18\x05 \x01(\t\x12\x30\n\tdetection\x18\x06 \x01(\x0b\x32\x1d.facegrid.v1.DetectionOptions\"\xed\x01\n\x0f\x43ompareResponse\x12\r\n\x05score\x18\x01 \x01(\x02\x12\'\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x15.facegrid.v1.Decision\x12)\n\tthreshold\x18\x03 \x01(\x0b\x32\x16.facegrid.v1.Threshold\x12\x18\n\x10template_version\x18\x04 \x01(\t\x12-\n\nfirst_face\x18\x05 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\x12.\n\x0bsecond_face\x18\x06 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\"\x8c\x02\n\x0e\x41nalyzeRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x18\n\nphotograph\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12)\n\x05\x66\x61\x63\x65s\x18\x03 \x01(\x0e\x32\x1a.facegrid.v1.FaceSelection\x12\x0c\n\x04pack\x18\x04 \x01(\t\x12\x30\n\nattributes\x18\x05 \x03(\x0e\x32\x16.facegrid.v1.AttributeB\x04\xe2\x41\x01\x02\x12\x15\n\x07gallery\x18\x06 \x01(\tB\x04\xf0\xc7\x18\x01\x12\x30\n\tdetection\x18\x07 \x01(\x0b\x32\x1d.facegrid.v1.DetectionOptions\";\n\x0f\x41nalyzeResponse\x12(\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x19.facegrid.v1.AnalyzedFace\"h\n\x0c\x41nalyzedFace\x12\'\n\x04\x66\x61\x63\x65\x18\x01 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\x12/\n\nattributes\x18\x02 \x01(\x0b\x32\x1b.facegrid.v1.FaceAttributes\"\xff\x01\n\x0e\x46\x61\x63\x65\x41ttributes\x12\x10\n\x03\x61ge\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12<\n\x13gender_presentation\x18\x02 \x01(\x0b\x32\x1f.facegrid.v1.GenderPresentation\x12\x1f\n\x04pose\x18\x03 \x01(\x0b\x32\x11.facegrid.v1.Pose\x12)\n\rlandmarks_106\x18\x04 \x03(\x0b\x32\x12.facegrid.v1.Point\x12-\n\x0clandmarks_68\x18\x05 \x03(\x0b\x32\x17.facegrid.v1.SpacePoint\x12\x11\n\x04mask\x18\x06 \x01(\x02H\x01\x88\x01\x01\x42\x06\n\x04_ageB\x07\n\x05_mask\"9\n\x12GenderPresentation\x12\x10\n\x08\x66\x65minine\x18\x01 \x01(\x02\x12\x11\n\tmasculine\x18\x02 \x01(\x02\"0\n\x04Pose\x12\r\n\x05pitch\x18\x01 \x01(\x02\x12\x0b\n\x03yaw\x18\x02 \x01(\x02\x12\x0c\n\x04roll\x18\x03 \x01(\x02\"-\n\nSpacePoint\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\x12\t\n\x01z\x18\x03 \x01(\x02\x32\xc6\x02\n\x0b\x46\x61\x63\x65Service\x12J\n\x06\x44\x65tect\x12\x1a.facegrid.v1.DetectRequest\x1a\x1b.facegrid.v1.DetectResponse\"\x07\x90\x02\x01\xe8\xc7\x18\x01\x12M\n\x07\x45xtract\x12\x1b.facegrid.v1.ExtractRequest\x1a\x1c.facegrid.v1.ExtractResponse\"\x07\x90\x02\x01\xe8\xc7\x18\x08\x12M\n\x07\x43ompare\x12\x1b.facegrid.v1.CompareRequest\x1a\x1c.facegrid.v1.CompareResponse\"\x07\x90\x02\x01\xe8\xc7\x18\x01\x12M\n\x07\x41nalyze\x12\x1b.facegrid.v1.AnalyzeRequest\x1a\x1c.facegrid.v1.AnalyzeResponse\"\x07\x90\x02\x01\xe8\xc7\x18\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66\x61\x63\x65grid/v1/face_service.proto\x12\x0b\x66\x61\x63\x65grid.v1\x1a\x18\x66\x61\x63\x65grid/v1/access.proto\x1a\x17\x66\x61\x63\x65grid/v1/types.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x97\x01\n\rDetectRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x18\n\nphotograph\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x30\n\tdetection\x18\x04 \x01(\x0b\x32\x1d.facegrid.v1.DetectionOptions\"Y\n\x0e\x44\x65tectResponse\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12(\n\x05\x66\x61\x63\x65s\x18\x03 \x03(\x0b\x32\x19.facegrid.v1.DetectedFace\"\xc3\x01\n\x0e\x45xtractRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x18\n\nphotograph\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12)\n\x05\x66\x61\x63\x65s\x18\x03 \x01(\x0e\x32\x1a.facegrid.v1.FaceSelection\x12\x0c\n\x04pack\x18\x04 \x01(\t\x12\x30\n\tdetection\x18\x05 \x01(\x0b\x32\x1d.facegrid.v1.DetectionOptions\"<\n\x0f\x45xtractResponse\x12)\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x1a.facegrid.v1.ExtractedFace\"a\n\rExtractedFace\x12\'\n\x04\x66\x61\x63\x65\x18\x01 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\x12\'\n\x08template\x18\x02 \x01(\x0b\x32\x15.facegrid.v1.Template\"\x86\x02\n\x0e\x43ompareRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12,\n\x05\x66irst\x18\x02 \x01(\x0b\x32\x13.facegrid.v1.SampleB\x08\xe2\x41\x01\x02\xf8\xc7\x18\x01\x12-\n\x06second\x18\x03 \x01(\x0b\x32\x13.facegrid.v1.SampleB\x08\xe2\x41\x01\x02\xf8\xc7\x18\x01\x12)\n\x05\x66\x61\x63\x65s\x18\x04 \x01(\x0e\x32\x1a.facegrid.v1.FaceSelection\x12\x0c\n\x04pack\x18\x05 \x01(\t\x12\x30\n\tdetection\x18\x06 \x01(\x0b\x32\x1d.facegrid.v1.DetectionOptions\"\xed\x01\n\x0f\x43ompareResponse\x12\r\n\x05score\x18\x01 \x01(\x02\x12\'\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x15.facegrid.v1.Decision\x12)\n\tthreshold\x18\x03 \x01(\x0b\x32\x16.facegrid.v1.Threshold\x12\x18\n\x10template_version\x18\x04 \x01(\t\x12-\n\nfirst_face\x18\x05 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\x12.\n\x0bsecond_face\x18\x06 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\"\x8c\x02\n\x0e\x41nalyzeRequest\x12,\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1b.facegrid.v1.RequestContext\x12\x18\n\nphotograph\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12)\n\x05\x66\x61\x63\x65s\x18\x03 \x01(\x0e\x32\x1a.facegrid.v1.FaceSelection\x12\x0c\n\x04pack\x18\x04 \x01(\t\x12\x30\n\nattributes\x18\x05 \x03(\x0e\x32\x16.facegrid.v1.AttributeB\x04\xe2\x41\x01\x02\x12\x15\n\x07gallery\x18\x06 \x01(\tB\x04\xf0\xc7\x18\x01\x12\x30\n\tdetection\x18\x07 \x01(\x0b\x32\x1d.facegrid.v1.DetectionOptions\";\n\x0f\x41nalyzeResponse\x12(\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x19.facegrid.v1.AnalyzedFace\"h\n\x0c\x41nalyzedFace\x12\'\n\x04\x66\x61\x63\x65\x18\x01 \x01(\x0b\x32\x19.facegrid.v1.DetectedFace\x12/\n\nattributes\x18\x02 \x01(\x0b\x32\x1b.facegrid.v1.FaceAttributes\"\xff\x01\n\x0e\x46\x61\x63\x65\x41ttributes\x12\x10\n\x03\x61ge\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12<\n\x13gender_presentation\x18\x02 \x01(\x0b\x32\x1f.facegrid.v1.GenderPresentation\x12\x1f\n\x04pose\x18\x03 \x01(\x0b\x32\x11.facegrid.v1.Pose\x12)\n\rlandmarks_106\x18\x04 \x03(\x0b\x32\x12.facegrid.v1.Point\x12-\n\x0clandmarks_68\x18\x05 \x03(\x0b\x32\x17.facegrid.v1.SpacePoint\x12\x11\n\x04mask\x18\x06 \x01(\x02H\x01\x88\x01\x01\x42\x06\n\x04_ageB\x07\n\x05_mask\"9\n\x12GenderPresentation\x12\x10\n\x08\x66\x65minine\x18\x01 \x01(\x02\x12\x11\n\tmasculine\x18\x02 \x01(\x02\"0\n\x04Pose\x12\r\n\x05pitch\x18\x01 \x01(\x02\x12\x0b\n\x03yaw\x18\x02 \x01(\x02\x12\x0c\n\x04roll\x18\x03 \x01(\x02\"-\n\nSpacePoint\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\x12\t\n\x01z\x18\x03 \x01(\x02\x32\xc6\x02\n\x0b\x46\x61\x63\x65Service\x12J\n\x06\x44\x65tect\x12\x1a.facegrid.v1.DetectRequest\x1a\x1b.facegrid.v1.DetectResponse\"\x07\x90\x02\x01\xe8\xc7\x18\x01\x12M\n\x07\x45xtract\x12\x1b.facegrid.v1.ExtractRequest\x1a\x1c.facegrid.v1.ExtractResponse\"\x07\x90\x02\x01\xe8\xc7\x18\x08\x12M\n\x07\x43ompare\x12\x1b.facegrid.v1.CompareRequest\x1a\x1c.facegrid.v1.CompareResponse\"\x07\x90\x02\x01\xe8\xc7\x18\x01\x12M\n\x07\x41nalyze\x12\x1b.facegrid.v1.AnalyzeRequest\x1a\x1c.facegrid.v1.AnalyzeResponse\"\x07\x90\x02\x01\xe8\xc7\x18\x0b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,9 +39,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXTRACTREQUEST'].fields_by_name['photograph']._loaded_options = None
   _globals['_EXTRACTREQUEST'].fields_by_name['photograph']._serialized_options = b'\342A\001\002'
   _globals['_COMPAREREQUEST'].fields_by_name['first']._loaded_options = None
-  _globals['_COMPAREREQUEST'].fields_by_name['first']._serialized_options = b'\342A\001\002'
+  _globals['_COMPAREREQUEST'].fields_by_name['first']._serialized_options = b'\342A\001\002\370\307\030\001'
   _globals['_COMPAREREQUEST'].fields_by_name['second']._loaded_options = None
-  _globals['_COMPAREREQUEST'].fields_by_name['second']._serialized_options = b'\342A\001\002'
+  _globals['_COMPAREREQUEST'].fields_by_name['second']._serialized_options = b'\342A\001\002\370\307\030\001'
   _globals['_ANALYZEREQUEST'].fields_by_name['photograph']._loaded_options = None
   _globals['_ANALYZEREQUEST'].fields_by_name['photograph']._serialized_options = b'\342A\001\002'
   _globals['_ANALYZEREQUEST'].fields_by_name['attributes']._loaded_options = None
@@ -67,23 +67,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXTRACTEDFACE']._serialized_start=636
   _globals['_EXTRACTEDFACE']._serialized_end=733
   _globals['_COMPAREREQUEST']._serialized_start=736
-  _globals['_COMPAREREQUEST']._serialized_end=990
-  _globals['_COMPARERESPONSE']._serialized_start=993
-  _globals['_COMPARERESPONSE']._serialized_end=1230
-  _globals['_ANALYZEREQUEST']._serialized_start=1233
-  _globals['_ANALYZEREQUEST']._serialized_end=1501
-  _globals['_ANALYZERESPONSE']._serialized_start=1503
-  _globals['_ANALYZERESPONSE']._serialized_end=1562
-  _globals['_ANALYZEDFACE']._serialized_start=1564
-  _globals['_ANALYZEDFACE']._serialized_end=1668
-  _globals['_FACEATTRIBUTES']._serialized_start=1671
-  _globals['_FACEATTRIBUTES']._serialized_end=1926
-  _globals['_GENDERPRESENTATION']._serialized_start=1928
-  _globals['_GENDERPRESENTATION']._serialized_end=1985
-  _globals['_POSE']._serialized_start=1987
-  _globals['_POSE']._serialized_end=2035
-  _globals['_SPACEPOINT']._serialized_start=2037
-  _globals['_SPACEPOINT']._serialized_end=2082
-  _globals['_FACESERVICE']._serialized_start=2085
-  _globals['_FACESERVICE']._serialized_end=2411
+  _globals['_COMPAREREQUEST']._serialized_end=998
+  _globals['_COMPARERESPONSE']._serialized_start=1001
+  _globals['_COMPARERESPONSE']._serialized_end=1238
+  _globals['_ANALYZEREQUEST']._serialized_start=1241
+  _globals['_ANALYZEREQUEST']._serialized_end=1509
+  _globals['_ANALYZERESPONSE']._serialized_start=1511
+  _globals['_ANALYZERESPONSE']._serialized_end=1570
+  _globals['_ANALYZEDFACE']._serialized_start=1572
+  _globals['_ANALYZEDFACE']._serialized_end=1676
+  _globals['_FACEATTRIBUTES']._serialized_start=1679
+  _globals['_FACEATTRIBUTES']._serialized_end=1934
+  _globals['_GENDERPRESENTATION']._serialized_start=1936
+  _globals['_GENDERPRESENTATION']._serialized_end=1993
+  _globals['_POSE']._serialized_start=1995
+  _globals['_POSE']._serialized_end=2043
+  _globals['_SPACEPOINT']._serialized_start=2045
+  _globals['_SPACEPOINT']._serialized_end=2090
+  _globals['_FACESERVICE']._serialized_start=2093
+  _globals['_FACESERVICE']._serialized_end=2419
 # @@protoc_insertion_point(module_scope)

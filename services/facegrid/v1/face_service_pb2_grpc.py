@@ -81,8 +81,8 @@ class FaceServiceServicer:
 
     def Compare(self, request, context):
         """Compare scores two samples, one face each, without a gallery.
-        Permission: verify. Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL, INVALID_TEMPLATE,
-        TEMPLATE_VERSION_MISMATCH.
+        Permission: verify; template.read as well where one is a template.
+        Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL, INVALID_TEMPLATE, TEMPLATE_VERSION_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

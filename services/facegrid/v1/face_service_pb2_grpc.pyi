@@ -45,8 +45,8 @@ class FaceServiceStub:
     """
     Compare: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.CompareRequest, _face_service_pb2.CompareResponse]
     """Compare scores two samples, one face each, without a gallery.
-    Permission: verify. Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL, INVALID_TEMPLATE,
-    TEMPLATE_VERSION_MISMATCH.
+    Permission: verify; template.read as well where one is a template.
+    Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL, INVALID_TEMPLATE, TEMPLATE_VERSION_MISMATCH.
     """
     Analyze: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.AnalyzeRequest, _face_service_pb2.AnalyzeResponse]
     """Analyze reads attributes of each face that is meant: those that the request names, and no other. Each
@@ -73,8 +73,8 @@ class FaceServiceAsyncStub(FaceServiceStub):
     """
     Compare: _aio.UnaryUnaryMultiCallable[_face_service_pb2.CompareRequest, _face_service_pb2.CompareResponse]  # type: ignore[assignment]
     """Compare scores two samples, one face each, without a gallery.
-    Permission: verify. Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL, INVALID_TEMPLATE,
-    TEMPLATE_VERSION_MISMATCH.
+    Permission: verify; template.read as well where one is a template.
+    Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL, INVALID_TEMPLATE, TEMPLATE_VERSION_MISMATCH.
     """
     Analyze: _aio.UnaryUnaryMultiCallable[_face_service_pb2.AnalyzeRequest, _face_service_pb2.AnalyzeResponse]  # type: ignore[assignment]
     """Analyze reads attributes of each face that is meant: those that the request names, and no other. Each
@@ -116,8 +116,8 @@ class FaceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_face_service_pb2.CompareResponse, _abc.Awaitable[_face_service_pb2.CompareResponse]]:
         """Compare scores two samples, one face each, without a gallery.
-        Permission: verify. Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL, INVALID_TEMPLATE,
-        TEMPLATE_VERSION_MISMATCH.
+        Permission: verify; template.read as well where one is a template.
+        Errors: NO_FACE_FOUND, MANY_FACES_FOUND, FACE_TOO_SMALL, INVALID_TEMPLATE, TEMPLATE_VERSION_MISMATCH.
         """
 
     @_abc_1.abstractmethod

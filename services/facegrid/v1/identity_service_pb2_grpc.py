@@ -75,7 +75,8 @@ class IdentityServiceServicer:
     def Verify(self, request, context):
         """Verify compares a probe with one subject (1:1). The probe is not kept. Inactive encounters do not count,
         and a subject without an active one is answered with SUBJECT_NOT_FOUND.
-        Permission: verify. Errors: SUBJECT_NOT_FOUND, REVISION_NOT_REACHED.
+        Permission: verify; template.read as well for a probe that is a template.
+        Errors: SUBJECT_NOT_FOUND, REVISION_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,7 +86,8 @@ class IdentityServiceServicer:
         """Identify searches galleries for the people of a photograph, for one person of whom there are several
         photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still
         being filled never answers in part.
-        Permission: identify; investigate as well for candidates below the threshold.
+        Permission: identify; investigate as well for candidates below the threshold, template.read for a probe
+        that is a template.
         Errors: REVISION_NOT_REACHED, SUBJECT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

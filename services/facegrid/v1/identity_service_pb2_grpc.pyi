@@ -46,13 +46,15 @@ class IdentityServiceStub:
     Verify: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.VerifyRequest, _identity_service_pb2.VerifyResponse]
     """Verify compares a probe with one subject (1:1). The probe is not kept. Inactive encounters do not count,
     and a subject without an active one is answered with SUBJECT_NOT_FOUND.
-    Permission: verify. Errors: SUBJECT_NOT_FOUND, REVISION_NOT_REACHED.
+    Permission: verify; template.read as well for a probe that is a template.
+    Errors: SUBJECT_NOT_FOUND, REVISION_NOT_REACHED.
     """
     Identify: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.IdentifyRequest, _identity_service_pb2.IdentifyResponse]
     """Identify searches galleries for the people of a photograph, for one person of whom there are several
     photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still
     being filled never answers in part.
-    Permission: identify; investigate as well for candidates below the threshold.
+    Permission: identify; investigate as well for candidates below the threshold, template.read for a probe
+    that is a template.
     Errors: REVISION_NOT_REACHED, SUBJECT_NOT_FOUND.
     """
 
@@ -74,13 +76,15 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     Verify: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.VerifyRequest, _identity_service_pb2.VerifyResponse]  # type: ignore[assignment]
     """Verify compares a probe with one subject (1:1). The probe is not kept. Inactive encounters do not count,
     and a subject without an active one is answered with SUBJECT_NOT_FOUND.
-    Permission: verify. Errors: SUBJECT_NOT_FOUND, REVISION_NOT_REACHED.
+    Permission: verify; template.read as well for a probe that is a template.
+    Errors: SUBJECT_NOT_FOUND, REVISION_NOT_REACHED.
     """
     Identify: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.IdentifyRequest, _identity_service_pb2.IdentifyResponse]  # type: ignore[assignment]
     """Identify searches galleries for the people of a photograph, for one person of whom there are several
     photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still
     being filled never answers in part.
-    Permission: identify; investigate as well for candidates below the threshold.
+    Permission: identify; investigate as well for candidates below the threshold, template.read for a probe
+    that is a template.
     Errors: REVISION_NOT_REACHED, SUBJECT_NOT_FOUND.
     """
 
@@ -111,7 +115,8 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_identity_service_pb2.VerifyResponse, _abc.Awaitable[_identity_service_pb2.VerifyResponse]]:
         """Verify compares a probe with one subject (1:1). The probe is not kept. Inactive encounters do not count,
         and a subject without an active one is answered with SUBJECT_NOT_FOUND.
-        Permission: verify. Errors: SUBJECT_NOT_FOUND, REVISION_NOT_REACHED.
+        Permission: verify; template.read as well for a probe that is a template.
+        Errors: SUBJECT_NOT_FOUND, REVISION_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -123,7 +128,8 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         """Identify searches galleries for the people of a photograph, for one person of whom there are several
         photographs, or for whom a subject may be as well (1:N). Probes are not kept. An index that is still
         being filled never answers in part.
-        Permission: identify; investigate as well for candidates below the threshold.
+        Permission: identify; investigate as well for candidates below the threshold, template.read for a probe
+        that is a template.
         Errors: REVISION_NOT_REACHED, SUBJECT_NOT_FOUND.
         """
 
