@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -90,35 +91,42 @@ async def test_a_leader_that_is_gone_is_missed(api: Api, follower: Follower) -> 
 
 async def test_the_call_arrives_as_it_was_sent(follower: Follower) -> None:
     """With its bytes, what the caller says beside them, and the time that is left."""
-    leader = grpc.aio.server()
-    leader.add_generic_rpc_handlers((Listener(),))
-    follower.server.follow(f"127.0.0.1:{leader.add_insecure_port('127.0.0.1:0')}")
-    await leader.start()
     sent = pb.CreateGalleryRequest(name="h")
-    call = follower.galleries.CreateGallery(sent, timeout=1000, metadata=[("x-caller", "me")])
-    code, _, _, heard = await refusal(call)
+    async with leading(Listener()) as address:
+        follower.server.follow(address)
+        call = follower.galleries.CreateGallery(sent, timeout=1000, metadata=[("x-caller", "me")])
+        code, _, _, heard = await refusal(call)
     assert code is grpc.StatusCode.ABORTED
     assert heard == f"/facegrid.v1.GalleryService/CreateGallery {sent.SerializeToString()!r} 1000 ['me']"
-    await leader.stop(0)
 
 
 async def test_no_more_calls_are_passed_on_than_a_server_takes(follower: Follower) -> None:
     """One too many is refused, and may come back once there is room."""
-    leader, waiting = grpc.aio.server(), Waiting()
-    leader.add_generic_rpc_handlers((waiting,))
-    follower.server.follow(f"127.0.0.1:{leader.add_insecure_port('127.0.0.1:0')}")
+    waiting, sent = Waiting(), pb.CreateGalleryRequest(name="h")
+    async with leading(waiting) as address:
+        follower.server.follow(address)
+        calls = [asyncio.ensure_future(_awaited(follower.galleries.CreateGallery(sent))) for _ in range(4)]
+        async with asyncio.timeout(60):
+            while waiting.calls < len(calls):
+                await asyncio.sleep(0.01)
+        code, reason, _, _ = await refusal(follower.galleries.CreateGallery(sent))
+        assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        waiting.free.set()
+        await asyncio.gather(*calls)
+        await follower.galleries.CreateGallery(sent)
+
+
+@asynccontextmanager
+async def leading(handler: grpc.GenericRpcHandler) -> AsyncIterator[str]:
+    """Run a leader with a handler of the test's, and end it whatever happens; yields its address."""
+    leader = grpc.aio.server()
+    leader.add_generic_rpc_handlers((handler,))
+    port = leader.add_insecure_port("127.0.0.1:0")
     await leader.start()
-    sent = pb.CreateGalleryRequest(name="h")
-    calls = [asyncio.ensure_future(_awaited(follower.galleries.CreateGallery(sent))) for _ in range(4)]
-    async with asyncio.timeout(10):
-        while waiting.calls < len(calls):
-            await asyncio.sleep(0.01)
-    code, reason, _, _ = await refusal(follower.galleries.CreateGallery(sent))
-    assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
-    waiting.free.set()
-    await asyncio.gather(*calls)
-    await follower.galleries.CreateGallery(sent)
-    await leader.stop(0)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await leader.stop(0)
 
 
 class Waiting(grpc.GenericRpcHandler):
@@ -151,7 +159,7 @@ class Listener(grpc.GenericRpcHandler):
 
         async def refuse(sent: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
             callers = [value for key, value in context.invocation_metadata() or () if key == "x-caller"]
-            left = round(context.time_remaining() or 0, -1)
+            left = round(context.time_remaining() or 0, -2)  # what travels has two digits
             await context.abort(grpc.StatusCode.ABORTED, f"{details.method} {sent!r} {left:.0f} {callers}")
             return b""
 
