@@ -79,7 +79,7 @@ def _reason(call: Callable[[], object]) -> str:
     try:
         call()
     except CallFailed as failure:
-        return failure.reason
+        return failure.reason or str(failure)
     return "OK"
 
 

@@ -144,6 +144,8 @@ class Forwarding(grpc.aio.ServerInterceptor):
                 yield answer
         except grpc.aio.AioRpcError as error:
             await self._pass_on(error, context)
+        except (asyncio.InvalidStateError, grpc.aio.InternalError, grpc.aio.UsageError):
+            await _refuse(context)  # it ended while we still wrote to it
         except asyncio.CancelledError:
             if _is_cancelled():  # by our caller; else the connection was closed under the call
                 raise
