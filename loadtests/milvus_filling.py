@@ -18,16 +18,13 @@ from uuid import uuid4
 import numpy as np
 from pymilvus import MilvusClient
 
-from facegrid.domain.calls import Call
 from facegrid.domain.galleries import Gallery, IndexRows
 from facegrid.identity.projection import Projection
 from facegrid.storage.indexes.milvus import MilvusIndex
 from facegrid.storage.indexes.milvus_schema import make_index, make_schema
 from facegrid.storage.objects.files import LocalObjectStore
-from facegrid.storage.records.bulk import write_columns
 from facegrid.storage.records.records import StoredRecords
-from facegrid.storage.records.subjects import StoredSubjects
-from segments import batches, make_gallery
+from segments import batches, make_gallery, write
 
 _ROUNDS, _ROWS_A_CALL, _TIMEOUT_S = 5, 5_000, 60
 
@@ -43,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, closing(MilvusIndex(options.uri)) as index:
         store = LocalObjectStore(Path(folder))
         rows = batches(options.templates, options.dimension)
-        write_columns(StoredSubjects(store, gallery), Call("Import", "bench"), 1, rows)
+        asyncio.run(write(store, gallery, rows))
         rates = asyncio.run(measure(options.uri, index, store, gallery))
     for name, values in rates.items():
         ratio = statistics.median(one / bare for one, bare in zip(values, rates["bare"], strict=True))

@@ -116,7 +116,8 @@ def _measure_one(
             ours.append(1000 * (middle - start))
             theirs.append(1000 * (time.perf_counter() - middle))
     pipe.send(Audit(len(probes)))
-    return Measured(nprobe, len(probes), missed, *pipe.recv(), ours, theirs)
+    audit_sought, audit_missed = pipe.recv()
+    return Measured(nprobe, len(probes), missed, audit_sought, audit_missed, ours, theirs)
 
 
 class Searches:
