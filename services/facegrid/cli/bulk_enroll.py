@@ -117,7 +117,7 @@ def _named_errors() -> Iterator[None]:
     except BadFile as bad:
         fail(str(bad))
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror or error}")
+        fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
     except KeyboardInterrupt:
         errors_console.print("stopped; run the same command again to go on")
         raise typer.Exit(130) from None
